@@ -1,0 +1,171 @@
+"""The Relational Transformer: cells that look along columns, rows and foreign keys.
+
+Source: Relational Transformer (arXiv:2510.06377) as PluRel trains it (arXiv:2602.04029): no `full`
+attention, normalised queries and keys. Parameter names and shapes are those of the published
+checkpoints, so these load. Only the masked cells leave the last block, since nothing else is read;
+predictions are the same.
+
+Letters: B contexts, S tokens, d = d_model, h heads, e = d / h, M masked cells, Q most of one context.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from relscale.model.attention import RELATIONS, Relation, RelationMask, relation_masks, relational_attention
+from relscale.model.config import ModelConfig
+from relscale.model.context import SemType
+from relscale.model.encode import TensorBatch
+from relscale.platform.seeds import Purpose, integer
+
+_NAMES = [sem_type.name.lower() for sem_type in SemType]
+_SCALARS = ["number", "datetime", "boolean"]
+
+
+class RelationalTransformer(nn.Module):
+    """Predicts the masked cells of contexts.
+
+    Parameters
+    ----------
+    config : sizes; 12 blocks of width 256 (the default) have 19,189,635 parameters in 328 tensors.
+    seed : of the initial weights, which are those of the framework's defaults: uniform within
+        1/sqrt(fan_in) for weights and biases, 1 for norms, N(0, 1) for mask embeddings.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        d, d_text = config.d_model, config.d_text
+        with torch.device("meta"):  # no draw from the global generator
+            scalars = {name: nn.Linear(1, d) for name in _SCALARS}
+            self.enc_dict = nn.ModuleDict(
+                {**scalars, "text": nn.Linear(d_text, d), "col_name": nn.Linear(d_text, d)}
+            )
+            self.norm_dict = nn.ModuleDict({name: nn.RMSNorm(d) for name in [*_NAMES, "col_name"]})
+            self.mask_embs = nn.ParameterDict({name: nn.Parameter(torch.empty(d)) for name in _NAMES})
+            self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))
+            self.norm_out = nn.RMSNorm(d)
+            heads = {name: nn.Linear(d, 1) for name in _SCALARS}
+            self.dec_dict = nn.ModuleDict({**heads, "text": nn.Linear(d, d_text)})
+        self.to_empty(device="cpu")
+        _initialise(self, torch.Generator().manual_seed(integer(seed, Purpose.INITIALISATION)))
+        # Text cells are never asked for; the head stands for the published checkpoints' sake.
+        self.dec_dict["text"].requires_grad_(False)
+
+    def forward(self, batch: TensorBatch) -> torch.Tensor:
+        """float32 [M]: the z-score of each masked cell, or the logit of "true" for a boolean."""
+        masks = relation_masks(batch.node, batch.parents, batch.column)
+        x = self.embed(batch)
+        for block in self.blocks[:-1]:
+            x = block(x, masks)
+        x = self.blocks[-1](x, {**masks, "nbr": masks["nbr"].at(batch.asked)}, batch.asked)
+        return self.decode(x[batch.is_asked], batch.label_type)
+
+    def embed(self, batch: TensorBatch) -> torch.Tensor:
+        """float32 [B, S, d]: column name plus value, or plus the mask embedding; 0 for padding."""
+        columns = self.norm_dict["col_name"](self.enc_dict["col_name"](batch.column_vectors))
+        texts = self.norm_dict["text"](self.enc_dict["text"](batch.text_vectors))
+        value = self._scalars(batch)
+        is_text = (batch.sem_type == SemType.TEXT)[..., None]
+        value = torch.where(is_text, functional.embedding(batch.text, texts), value)
+        mask_embs = torch.stack([self.mask_embs[name] for name in _NAMES])
+        value = torch.where(batch.masked[..., None], functional.embedding(batch.sem_type, mask_embs), value)
+        x = functional.embedding(batch.column, columns) + value
+        return x.masked_fill((batch.node < 0)[..., None], 0)
+
+    def decode(self, x: torch.Tensor, sem_type: torch.Tensor) -> torch.Tensor:
+        """The prediction [M] of each masked cell from its own type's head; x is [M, d]."""
+        x = self.norm_out(x)
+        heads = torch.cat([self.dec_dict[name](x) for name in _SCALARS], dim=1)
+        place = torch.tensor([0, 0, 1, 2], device=x.device)[sem_type]
+        return heads.gather(1, place[:, None]).squeeze(1).float()
+
+    def _scalars(self, batch: TensorBatch) -> torch.Tensor:
+        """RMS_t(W_t v + b_t) of every token with its type's weights; [B, S, d], unused at text cells."""
+        tables = [
+            torch.stack([part[name if name != "text" else "number"].get_parameter(kind) for name in _NAMES])
+            for part, kind in (
+                (self.enc_dict, "weight"),
+                (self.enc_dict, "bias"),
+                (self.norm_dict, "weight"),
+            )
+        ]
+        weight, bias, norm = (functional.embedding(batch.sem_type, table.flatten(1)) for table in tables)
+        return functional.rms_norm(batch.value[..., None] * weight + bias, weight.shape[-1:]) * norm
+
+
+class Block(nn.Module):
+    """Three relational attentions and a gated feed-forward layer, each added to the stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norms = nn.ModuleDict({name: nn.RMSNorm(config.d_model) for name in [*RELATIONS, "ffn"]})
+        self.attns = nn.ModuleDict({name: Attention(config.d_model, config.n_heads) for name in RELATIONS})
+        self.ffn = SwiGLU(config.d_model, config.d_ff)
+
+    def forward(
+        self, x: torch.Tensor, masks: dict[Relation, RelationMask], asked: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """[B, S, d] -> [B, S, d]; with `asked` int64 [B, Q] only those tokens, [B, Q, d].
+
+        In the latter case the mask of `nbr`, the last attention, must be that of the asked tokens.
+        """
+        for relation in ("col", "feat"):
+            y = self.norms[relation](x)
+            x = x + self.attns[relation](y, y, masks[relation])
+        y = self.norms["nbr"](x)
+        queries = y if asked is None else _take(y, asked)
+        x = x if asked is None else _take(x, asked)
+        x = x + self.attns["nbr"](queries, y, masks["nbr"])
+        return x + self.ffn(self.norms["ffn"](x))
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys, no bias."""
+
+    def __init__(self, d_model: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.wq, self.wk, self.wv, self.wo = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
+        self.q_norm, self.k_norm = (nn.RMSNorm(d_model // n_heads) for _ in range(2))
+
+    def forward(self, queries: torch.Tensor, keys: torch.Tensor, mask: RelationMask) -> torch.Tensor:
+        """[B, Q, d] and [B, S, d] -> [B, Q, d]."""
+        q, k, v = (
+            linear(x).unflatten(2, (self.n_heads, -1))
+            for linear, x in ((self.wq, queries), (self.wk, keys), (self.wv, keys))
+        )
+        q, k = self.q_norm(q), self.k_norm(k)
+        out = relational_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
+        return self.wo(out.transpose(1, 2).flatten(2))
+
+
+class SwiGLU(nn.Module):
+    """W2(silu(W1 y) * W3 y)."""
+
+    def __init__(self, d_model: int, d_ff: int) -> None:
+        super().__init__()
+        self.w1, self.w3 = (nn.Linear(d_model, d_ff, bias=False) for _ in range(2))
+        self.w2 = nn.Linear(d_ff, d_model, bias=False)
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """[..., d] -> [..., d]."""
+        return self.w2(functional.silu(self.w1(y)) * self.w3(y))
+
+
+def _take(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Tokens [B, Q, d] at `positions` int64 [B, Q] of x [B, S, d]."""
+    return x.gather(1, positions[..., None].expand(-1, -1, x.shape[2]))
+
+
+@torch.no_grad()
+def _initialise(network: RelationalTransformer, generator: torch.Generator) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            for parameter in module.parameters():
+                parameter.uniform_(-bound, bound, generator=generator)
+        elif isinstance(module, nn.RMSNorm):
+            module.weight.fill_(1)
+    for embedding in network.mask_embs.values():
+        embedding.normal_(generator=generator)

@@ -1,0 +1,1 @@
+"""How work runs and is recorded; knows no tables and no models."""

@@ -1,0 +1,110 @@
+"""Ray: attach to a cluster or start a local one, and stop what was started."""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from relscale.platform.config import Config
+from relscale.platform.errors import ResourceError
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+
+class ClusterConfig(Config):
+    """Where the work runs."""
+
+    address: str | None = None
+    """Ray address ("auto", "host:6379", "ray://host:10001"); null is a local Ray, unless the
+    environment variable RAY_ADDRESS names one, as it does inside a submitted job."""
+    num_cpus: int | None = Field(default=None, ge=1)
+    """CPUs of the local Ray; null is all of this machine. Not for an address: a cluster knows its own."""
+
+
+@contextlib.contextmanager
+def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[None]:
+    """Have Ray for the length of a block.
+
+    A process that is connected already keeps its connection; otherwise the block attaches to `address`
+    (or RAY_ADDRESS), or starts a local Ray of `num_cpus` that ends with the block.
+
+    Raises
+    ------
+    ResourceError : the address is malformed, does not answer within 5 seconds, or refuses.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        _start_local(num_cpus)
+    else:
+        _attach(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_local(num_cpus: int | None) -> None:
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray runs its workers at nice 15 by default, where anything else on the machine starves them.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    # Workers must not warn on their own output about accelerators that are absent.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=256 * 2**20,
+    )
+
+
+def _attach(address: str) -> None:
+    import ray
+
+    if address != "auto":
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdigit():
+            raise ResourceError(
+                f"Ray address '{address}' is not of the form host:port, ray://host:port or auto; mend it."
+            )
+        check_reachable(host, int(port), what=f"Ray address '{address}'")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ResourceError(
+            f"no Ray cluster at '{address}' ({reason}); start one with `ray start --head`, or leave the "
+            "address out for a local Ray."
+        ) from error
+
+
+def check_reachable(host: str, port: int, *, what: str) -> None:
+    """ResourceError unless something accepts a connection within 5 seconds; `what` names it.
+
+    Ray and MLflow themselves retry an address that is not there for minutes.
+    """
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ResourceError(
+            f"{what} does not answer ({error}); check the host, the port and that it is up, or leave the "
+            "address out to work on this machine alone."
+        ) from error
+
+
+def available_cpus() -> int:
+    """CPUs of the connected cluster, in whole numbers; at least 1."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))

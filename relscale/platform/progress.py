@@ -1,0 +1,86 @@
+"""What a person sees while work runs: bars on a terminal, plain lines in a log."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(highlight=False)
+"""The one place that relscale prints to."""
+
+Advance = Callable[..., None]
+"""`advance(amount=1, note="")`: so much more is done; `note` stands beside the bar."""
+
+
+@contextlib.contextmanager
+def bar(label: str, total: float, unit: str) -> Iterator[Advance]:
+    """Show the progress of `total` units of work; yields the function that advances it.
+
+    On a terminal it is a bar with the time left; elsewhere one line for every tenth of the work, so that
+    the log of a submitted job stays readable.
+    """
+    with (
+        _terminal_bar(label, total, unit)
+        if console.is_terminal
+        else _log_lines(label, total, unit) as advance
+    ):
+        yield advance
+
+
+@contextlib.contextmanager
+def _terminal_bar(label: str, total: float, unit: str) -> Iterator[Advance]:
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}", style="bold"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+    )
+    with Progress(*columns, console=console) as display:
+        task = display.add_task(f"{label:<12}", total=total, count=_count(0, total, unit), note="")
+
+        def advance(amount: float = 1, note: str = "") -> None:
+            display.advance(task, amount)
+            done = display.tasks[task].completed
+            display.update(task, count=_count(done, total, unit), note=note)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def _log_lines(label: str, total: float, unit: str) -> Iterator[Advance]:
+    started, done, tenths = time.monotonic(), 0.0, 0
+
+    def advance(amount: float = 1, note: str = "") -> None:
+        nonlocal done, tenths
+        done += amount
+        if total and int(10 * done / total) > tenths:
+            tenths = int(10 * done / total)
+            seconds = time.monotonic() - started
+            console.print(f"{label:<12} {_count(done, total, unit)}  {seconds:.0f} s  {note}".rstrip())
+
+    yield advance
+
+
+def _count(done: float, total: float, unit: str) -> str:
+    return f"{human_number(done)}/{human_number(total)} {unit}"
+
+
+def human_number(value: float) -> str:
+    """A count in at most five characters or so: 950, 12.5k, 4.2M, 32B."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"

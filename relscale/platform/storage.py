@@ -1,0 +1,103 @@
+"""Files that are whole or absent: written beside, flushed, renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from relscale.platform.errors import DataError, ResourceError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the new one, never a part."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, in one move; NaN is refused (ValueError)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` in one move; ResourceError names a folder that cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise ResourceError(f"cannot write '{path}': {error.strerror}; choose another folder.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; DataError says which file is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"'{path}' does not exist; it is part of a folder that relscale writes.") from error
+    except ValueError as error:
+        raise DataError(f"'{path}' is not valid JSON ({error}); delete it and run again.") from error
+
+
+@contextlib.contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `final` in one rename when the block ends well.
+
+    If another process has made `final` meanwhile, that one stays: equal inputs give equal bytes.
+    On an error nothing is left behind.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    except OSError as error:
+        raise ResourceError(f"cannot write '{final}': {error.strerror}; choose another folder.") from error
+    try:
+        yield draft
+        os.chmod(draft, 0o755)
+        try:
+            os.rename(draft, final)
+        except OSError:
+            if not final.is_dir():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def sweep_drafts(folder: Path) -> int:
+    """Remove the temporary files and folders that killed processes left in `folder`; their number.
+
+    Call it at the start of a job, before its workers run, never beside them.
+    """
+    drafts = [path for path in folder.glob(".*") if path.name not in (".", "..")] if folder.is_dir() else []
+    for draft in drafts:
+        shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
+    return len(drafts)
+
+
+def digest_files(folder: Path, *, exclude: frozenset[str] = frozenset()) -> str:
+    """SHA-256 over the names and bytes of every file below `folder`, in sorted order.
+
+    `exclude` holds names relative to `folder` that do not count (a manifest with the digest itself).
+    """
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name in exclude:
+            continue
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{name}\0{content}\n".encode())
+    return total.hexdigest()
