@@ -1,0 +1,86 @@
+import pytest
+
+from relscale.platform.errors import DataError, ResourceError
+from relscale.platform.storage import (
+    digest_files,
+    new_folder,
+    read_json,
+    sweep_drafts,
+    write_json,
+    write_text,
+)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_write_replaces_in_one_move(tmp_path):
+    write_text(tmp_path / "deep" / "a.txt", "old")
+    write_text(tmp_path / "deep" / "a.txt", "new")
+    assert (tmp_path / "deep" / "a.txt").read_text() == "new"
+    assert names(tmp_path / "deep") == ["a.txt"]
+
+
+def test_nan_is_refused_and_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert names(tmp_path) == []
+
+
+def test_an_unwritable_place_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="cannot write"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+    with pytest.raises(ResourceError, match="cannot write"), new_folder(tmp_path / "file" / "folder"):
+        pass
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError, match="stop"), new_folder(tmp_path / "a") as draft:
+        (draft / "half").write_text("x")
+        assert not (tmp_path / "a").exists()
+        raise RuntimeError("stop")
+    assert names(tmp_path) == []
+    with new_folder(tmp_path / "a") as draft:
+        (draft / "whole").write_text("x")
+    assert names(tmp_path / "a") == ["whole"]
+
+
+def test_the_first_of_two_attempts_wins(tmp_path):
+    with new_folder(tmp_path / "a") as slow:
+        (slow / "f").write_text("slow")
+        with new_folder(tmp_path / "a") as fast:
+            (fast / "f").write_text("fast")
+    assert (tmp_path / "a" / "f").read_text() == "fast"
+    assert names(tmp_path) == ["a"]
+
+
+def test_drafts_of_killed_processes_are_swept(tmp_path):
+    (tmp_path / ".a.x1").mkdir()
+    (tmp_path / ".a.x1" / "f").write_text("")
+    (tmp_path / ".b.json.x2").write_text("")
+    (tmp_path / "kept").write_text("")
+    assert sweep_drafts(tmp_path) == 2
+    assert names(tmp_path) == ["kept"]
+    assert sweep_drafts(tmp_path / "absent") == 0
+
+
+def test_the_digest_sees_names_and_bytes(tmp_path):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    first = digest_files(tmp_path)
+    assert digest_files(tmp_path, exclude=frozenset({"b"})) != first
+    (tmp_path / "a").rename(tmp_path / "c")
+    renamed = digest_files(tmp_path)
+    assert renamed != first
+    (tmp_path / "c").write_text("3")
+    assert digest_files(tmp_path) != renamed
+
+
+def test_a_missing_or_broken_json_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.json' does not exist"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(DataError, match=r"bad\.json' is not valid JSON"):
+        read_json(tmp_path / "bad.json")

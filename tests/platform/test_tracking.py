@@ -1,0 +1,62 @@
+import pytest
+
+from relscale.platform.errors import ResourceError
+from relscale.platform.tracking import Point, Tracker, TrackingConfig
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory) -> Tracker:
+    return Tracker(TrackingConfig(), tmp_path_factory.mktemp("mlflow"), "a study")
+
+
+def history(tracker, run_id, metric):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracker.uri)
+    return [(entry.step, entry.value) for entry in client.get_metric_history(run_id, metric)]
+
+
+def test_a_run_is_made_once_and_found_again(tracker, tmp_path):
+    parent = tracker.run("sweep-1", "sweep", params={"grid": "2x2"})
+    child = tracker.run("trial-1", "N=4", params={"N": 4}, parent=parent)
+    again = Tracker(TrackingConfig(uri=tracker.uri), tmp_path, "a study")
+    assert again.run("sweep-1", "sweep", params={}) == parent
+    assert again.run("trial-1", "N=4", params={}, parent=parent) == child
+    assert again.run("trial-1", "N=4", params={}, parent=child) != child, "another parent, another run"
+
+
+def test_a_repeated_curve_adds_no_point(tracker):
+    run = tracker.run("curve", "curve", params={})
+    first = [Point("loss", 1.0, 10), Point("rate", 0.1, 10), Point("loss", 0.9, 20)]
+    tracker.log_points(run, first)
+    tracker.log_points(run, [*first, Point("loss", 0.8, 30)])
+    assert history(tracker, run, "loss") == [(10, 1.0), (20, 0.9), (30, 0.8)]
+    assert history(tracker, run, "rate") == [(10, 0.1)]
+
+
+def test_a_long_curve_is_split_into_requests(tracker):
+    run = tracker.run("long", "long", params={})
+    tracker.log_points(run, [Point("loss", float(i), i) for i in range(2100)])
+    assert len(history(tracker, run, "loss")) == 2100
+
+
+def test_tags_and_files(tracker, tmp_path):
+    run = tracker.run("files", "files", params={})
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "a.svg").write_text("<svg/>")
+    (tmp_path / "report.html").write_text("<p>")
+    tracker.log_artifacts(run, tmp_path, ["figures", "report.html", "absent"])
+    tracker.set_tags(run, {"verdict": "none"})
+    tracker.end(run)
+    assert tracker.tag(run, "verdict") == "none"
+    assert tracker.tag(run, "other") is None
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracker.uri)
+    assert {item.path for item in client.list_artifacts(run)} == {"figures", "report.html"}
+    assert client.get_run(run).info.status == "FINISHED"
+
+
+def test_a_server_that_is_not_there_is_named_at_once(tmp_path):
+    with pytest.raises(ResourceError, match=r"http://127\.0\.0\.1:9' does not answer"):
+        Tracker(TrackingConfig(uri="http://127.0.0.1:9"), tmp_path, "x")
