@@ -63,6 +63,16 @@ def parse_config(model: type[ConfigT], settings: dict[str, Any], *, source: str)
         raise ConfigError(_sentence(model, error, source)) from error
 
 
+def merge_settings(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, group by group; neither is altered."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = base.get(key)
+        both_groups = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = merge_settings(old, value) if both_groups else value  # type: ignore[arg-type]
+    return merged
+
+
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """A YAML mapping from a file, by the safe loader; ConfigError if there is none."""
     file = Path(path)

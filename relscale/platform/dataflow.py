@@ -1,11 +1,12 @@
 """Ray Data: a plain function over many keys, anywhere on the cluster."""
 
+import contextlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from relscale.platform.cluster import available_cpus
+from relscale.platform.cluster import ClusterConfig, available_cpus, connect
 
 SECONDS_PER_BLOCK = 5.0
 """Work that one Ray task should hold: starting a block costs 20-130 ms, so shorter ones waste it."""
@@ -73,6 +74,22 @@ def map_keys_here(
         if on_done is not None:
             on_done(receipts[-1])
     return receipts
+
+
+@contextlib.contextmanager
+def on_cluster(config: ClusterConfig) -> Iterator[Callable[..., list[Receipt]]]:
+    """`map_keys` on a Ray that is attached or started at the first key, and left with the block.
+
+    Work that is found done has no keys, so a rerun of a finished job starts no cluster.
+    """
+    with contextlib.ExitStack() as connection:
+
+        def run(function: Callable[[int], Receipt], keys: Sequence[int], **options: Any) -> list[Receipt]:
+            if keys:
+                connection.enter_context(connect(config.address, config.num_cpus))
+            return map_keys(function, keys, **options)
+
+        yield run
 
 
 def _quieten() -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from relscale.generation.config import GeneratorConfig, preset_config
 from relscale.model.config import ModelConfig, SamplerConfig, TextConfig, TrainingConfig
 from relscale.platform.cluster import ClusterConfig
-from relscale.platform.config import Config
+from relscale.platform.config import Config, merge_settings
 from relscale.platform.tracking import TrackingConfig
 
 
@@ -37,7 +37,7 @@ class CorpusConfig(Config):
         if isinstance(given, GeneratorConfig):
             return settings
         base = preset_config(settings.get("preset", "plurel-1.1"))
-        return {**settings, "generator": {**base.model_dump(), **given}}
+        return {**settings, "generator": merge_settings(base.model_dump(), given)}
 
 
 class GridConfig(Config):
@@ -95,13 +95,11 @@ class AnalysisConfig(Config):
 
 
 class TrialConfig(Config):
-    """What one trial occupies."""
+    """What one trial occupies: for each worker training.n_threads CPUs, and a GPU if wanted."""
 
     n_workers: int = Field(default=0, ge=0)
     """Ray Train workers; 0 trains inside the trial's own process, which starts in a second and suits
     small models."""
-    cpus: int = Field(default=1, ge=1)
-    """CPUs per worker (with 0 workers: of the trial); torch uses so many threads."""
     use_gpu: bool = False
     """One GPU per worker."""
 

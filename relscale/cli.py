@@ -1,0 +1,319 @@
+"""The `relscale` command: every stage of a study, and the whole of it.
+
+Heavy libraries are imported inside the commands, so that `relscale --help` answers at once.
+"""
+
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relscale import __version__
+from relscale.platform.errors import DataError, RelscaleError
+
+if TYPE_CHECKING:
+    from relscale.sweeps.config import StudyConfig
+
+app = typer.Typer(
+    name="relscale",
+    help="Measure scaling laws of relational foundation models: generate databases, pretrain on N of them "
+    "for S tokens, fit the laws, score zero-shot on real databases. Start with `relscale demo`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Study file (YAML); each command reads its part."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Override a setting, such as model.n_blocks=4; repeatable."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for everything that is made.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Handle options that belong to no command."""
+    if version:
+        print(__version__)
+        raise typer.Exit()
+
+
+@app.command()
+def demo(out: Out = Path("runs/demo"), config: Config = None, set_: Set = None) -> None:
+    """The whole job, small: corpus, token store, N x S grid, fits, zero-shot on real flights, report.
+
+    Needs no network and no arguments, and takes some minutes on two cores. Run it again after an
+    interruption and it goes on where it stopped.
+    """
+    if config is None:
+        with as_file(files("relscale") / "configs" / "demo.yaml") as file:
+            study = _load(file, set_)
+    else:
+        study = _load(config, set_)
+    _run_study(study, out)
+
+
+@app.command()
+def generate(
+    out: Out,
+    num_databases: Annotated[int, typer.Option("--num-databases", "-n", min=1, help="Databases to make.")],
+    seed_offset: Annotated[
+        int | None, typer.Option(min=0, help="First seed [default: from the config].")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Named prior [default: from the config].")] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Generate synthetic databases as RelBench 3 folders, in parallel, with an index.
+
+    A folder that holds some of them already is filled up; the first ones stay as they are. Settings:
+    corpus.preset, corpus.generator.*, corpus.seed_offset, cluster.*.
+    """
+    overrides = [*(set_ or []), *([f"corpus.preset={preset}"] if preset else [])]
+    study = _load(config, overrides)
+    from relscale.generation.corpus import generate_corpus
+    from relscale.platform.dataflow import on_cluster
+    from relscale.platform.progress import bar, console
+
+    with on_cluster(study.cluster) as run, bar("generate", num_databases, "databases") as advance:
+        index = generate_corpus(
+            out,
+            study.corpus.generator,
+            preset=study.corpus.preset,
+            num_databases=num_databases,
+            seed_offset=study.corpus.seed_offset if seed_offset is None else seed_offset,
+            progress=advance,
+            run=run,
+        )
+    admitted = index[index["admitted"]]
+    console.print(
+        f"{len(admitted)} databases with {admitted['cells'].sum():,} cells under {out}/databases, "
+        f"{len(index) - len(admitted)} seeds not admitted (reasons in {out}/index.parquet)."
+    )
+
+
+@app.command()
+def tokenize(
+    corpus: Annotated[
+        Path, typer.Option("--corpus", metavar="DIR", help="A corpus, or one RelBench 3 database folder.")
+    ],
+    out: Out,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Turn a corpus, or any RelBench 3 folder with its tasks, into a memory-mapped token store.
+
+    Settings: text.encoder, cluster.*.
+    """
+    study = _load(config, set_)
+    from relscale.model.tokenize import tokenize_folders
+    from relscale.platform.dataflow import on_cluster
+    from relscale.platform.progress import bar, console
+
+    folders = _database_folders(corpus)
+    with on_cluster(study.cluster) as run, bar("tokenize", len(folders), "databases") as advance:
+        store = tokenize_folders(folders, out, study.text, progress=advance, run=run)
+    console.print(f"{len(store.names)} databases in {out}, fingerprint {store.fingerprint}.")
+
+
+@app.command()
+def pretrain(
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Token store to train on.")],
+    out: Out,
+    tokens: Annotated[int, typer.Option(min=1, help="Training tokens; rounded up to whole steps.")],
+    num_databases: Annotated[
+        int | None, typer.Option("--num-databases", "-n", min=1, help="Train on the first N [default: all].")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and order.")] = 0,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="CHECKPOINT", help="Start from these weights.")
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Pretrain one Relational Transformer; run again to resume.
+
+    Leaves the checkpoint (model.safetensors, config.json) in OUT/final and the losses in
+    OUT/metrics.jsonl. Settings: model.*, sampler.*, training.*, trial.*, cluster.*.
+    """
+    study = _load(config, set_)
+    import contextlib
+
+    from relscale.model.distributed import train
+    from relscale.model.pretrain import PretrainJob, n_steps
+    from relscale.platform.cluster import connect
+    from relscale.platform.progress import bar, console
+
+    job = PretrainJob(
+        store=store.resolve(),
+        out=out.resolve(),
+        databases=num_databases,
+        model=study.model,
+        sampler=study.sampler,
+        training=study.training,
+        tokens=tokens,
+        seed=seed,
+        init=init.resolve() if init else None,
+    )
+    total = n_steps(tokens, study.sampler, study.training)
+    cluster = (
+        connect(study.cluster.address, study.cluster.num_cpus)
+        if study.trial.n_workers
+        else contextlib.nullcontext()
+    )
+    done = 0
+    with cluster, bar("pretrain", total, "steps") as advance:
+
+        def report(line: dict) -> None:
+            nonlocal done
+            note = f"loss {line['loss']:.4f}, {line['tokens_per_second']:,.0f} tokens/s"
+            advance(line["step"] - done, note=note)
+            done = line["step"]
+
+        checkpoint = train(
+            job,
+            n_workers=study.trial.n_workers,
+            use_gpu=study.trial.use_gpu,
+            storage=out.resolve(),
+            report=report,
+        )
+    console.print(f"checkpoint {checkpoint}")
+
+
+@app.command()
+def sweep(
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Study file (YAML).")],
+    out: Out,
+    set_: Set = None,
+) -> None:
+    """The whole study of a file: corpus, stores, N x S x seed grid, fits, zero-shot, report, MLflow.
+
+    Running it again resumes it: finished databases and trials are recognised by content and kept.
+    """
+    _run_study(_load(config, set_), out)
+
+
+@app.command()
+def fit(
+    results: Annotated[
+        Path,
+        typer.Argument(help="CSV or Parquet table with the columns n_databases, tokens, seed, loss."),
+    ],
+    out: Out,
+    drop_nonfinite: Annotated[
+        bool, typer.Option("--drop-nonfinite", help="Leave out runs without a finite loss, and count them.")
+    ] = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Fit L(x) = E + A x^-alpha along each axis of a results table; figures and a report.
+
+    Needs no Ray and no torch. Where the data do not identify a law it says why instead of giving a number.
+    Settings: analysis.n_boot.
+    """
+    study = _load(config, set_)
+    from relscale.analysis.report import verdict_sentences, write_fit
+    from relscale.platform.progress import console
+    from relscale.sweeps.summary import law_table
+
+    fitted = write_fit(out, results, drop_nonfinite=drop_nonfinite, n_boot=study.analysis.n_boot)
+    console.print(law_table(fitted))
+    for sentence in verdict_sentences(fitted):
+        console.print(f"• {sentence}", markup=False)
+    console.print(f"report {out / 'report.html'}")
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", metavar="DIR", help="Checkpoint folder.")],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset", metavar="NAME_OR_PATH", help="RelBench name, RelBench 3 folder, or nycflights."
+        ),
+    ],
+    out: Out,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="Task to score; repeatable [default: all].")
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Score a checkpoint zero-shot on a real database, beside simple baselines on the same rows.
+
+    Writes OUT/scores.json and OUT/predictions/<task>.parquet. Settings: zero_shot.context_seeds.
+    """
+    study = _load(config, set_)
+    from relscale.analysis.zero_shot import evaluate_checkpoint
+    from relscale.platform.progress import console
+    from relscale.sweeps.study import real_database
+    from relscale.sweeps.summary import score_table
+
+    scores = evaluate_checkpoint(
+        checkpoint,
+        real_database(dataset, out / "real"),
+        out,
+        tasks=task or None,
+        context_seeds=study.zero_shot.context_seeds,
+    )
+    console.print(score_table(scores))
+    console.print(f"scores {out / 'scores.json'}, predictions per row {out / 'predictions'}")
+
+
+def _load(config: Path | None, overrides: list[str] | None) -> "StudyConfig":
+    from relscale.platform.config import load_config
+    from relscale.sweeps.config import StudyConfig
+
+    return load_config(StudyConfig, config, overrides)
+
+
+def _run_study(study: "StudyConfig", out: Path) -> None:
+    from relscale.analysis.report import verdict_sentences
+    from relscale.platform.progress import console
+    from relscale.sweeps.study import run_study
+    from relscale.sweeps.summary import summary
+
+    outcome = run_study(study, out)
+    console.print(summary(outcome.results, outcome.fit, outcome.scores, verdict_sentences(outcome.fit)))
+    console.print(f"\nreport    {outcome.report}\nresults   {out / 'results.csv'}", soft_wrap=True)
+    console.print(f"all runs  {outcome.open_tracking}", soft_wrap=True)
+
+
+def _database_folders(corpus: Path) -> list[Path]:
+    """The databases of a corpus in the order of its index, or the one database that `corpus` is."""
+    if (corpus / "manifest.yaml").is_file():
+        return [corpus]
+    index = corpus / "index.parquet"
+    if not index.is_file():
+        raise DataError(
+            f"'{corpus}' is neither a corpus (no index.parquet) nor a RelBench 3 folder (no manifest.yaml); "
+            "make one with `relscale generate`."
+        )
+    import pandas as pd
+
+    table = pd.read_parquet(index)
+    return [corpus / "databases" / name for name in table.loc[table["admitted"], "name"]]
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one sentence and exit code 2."""
+    try:
+        app()
+    except RelscaleError as error:
+        print(f"relscale: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("relscale: stopped; run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

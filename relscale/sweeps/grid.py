@@ -1,0 +1,86 @@
+"""The grid: N x S x seed as a list of trials, each with an address made of all that decides its result."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from relscale.platform.errors import ConfigError
+from relscale.platform.progress import human_number
+from relscale.sweeps.config import StudyConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One point of the grid: `n_databases` (N) databases, `tokens` (S) training tokens, one `seed`."""
+
+    key: str
+    """Content address, 16 hexadecimal digits: equal keys have equal results."""
+    n_databases: int
+    tokens: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Short name for people, such as "N=8 S=1.05M seed=0"."""
+        return f"N={self.n_databases} S={human_number(self.tokens)} seed={self.seed}"
+
+
+def whole_steps(tokens: int, tokens_per_step: int) -> int:
+    """Optimizer steps that a budget of `tokens` buys, rounded up; at least 1."""
+    return max(1, -(-tokens // tokens_per_step))
+
+
+def plan_trials(
+    config: StudyConfig, *, databases: Sequence[str], held_out: Sequence[str], encoder: str, code: str
+) -> list[Trial]:
+    """Every trial of the study, longest first so that the last one to finish is a short one.
+
+    Parameters
+    ----------
+    config : the study.
+    databases, held_out : digests of the training and held-out databases, in corpus order.
+    encoder, code : fingerprints of the text encoder and of the code that trains and scores.
+
+    Returns
+    -------
+    Trials with `tokens` rounded up to whole optimizer steps, so that the grid states what is seen.
+
+    Raises
+    ------
+    ConfigError : two budgets round to the same number of steps.
+    """
+    tokens_per_step = config.training.batch_size * config.sampler.context_length
+    budgets = [whole_steps(tokens, tokens_per_step) * tokens_per_step for tokens in config.grid.tokens]
+    if len(set(budgets)) < len(budgets):
+        raise ConfigError(
+            f"grid.tokens {list(config.grid.tokens)}: two budgets are the same number of optimizer steps of "
+            f"{tokens_per_step} tokens; set them further apart or lower training.batch_size."
+        )
+    common = {
+        "held_out": list(held_out),
+        "encoder": encoder,
+        "code": code,
+        "model": config.model.model_dump(),
+        "sampler": config.sampler.model_dump(),
+        "training": config.training.model_dump(exclude={"log_every_steps", "checkpoint_every_steps"}),
+        "evaluation": config.evaluation.model_dump(exclude={"batch_size"}),
+        # Gradients are averaged in another order with another number of workers.
+        "trial": config.trial.model_dump(),
+    }
+    trials = [
+        Trial(
+            key=_address(common, databases=list(databases[:n]), tokens=tokens, seed=seed),
+            n_databases=n,
+            tokens=tokens,
+            seed=seed,
+        )
+        for n, tokens, seed in product(config.grid.n_databases, budgets, config.grid.seeds)
+    ]
+    return sorted(trials, key=lambda trial: (-trial.tokens, trial.n_databases, trial.seed))
+
+
+def _address(common: dict[str, object], **own: object) -> str:
+    canonical = json.dumps({**common, **own}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

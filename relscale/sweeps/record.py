@@ -1,0 +1,103 @@
+"""What a sweep leaves in MLflow: curves of each trial, the scaling curves, fits, scores and files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from relscale.platform.tracking import Point, Tracker
+from relscale.sweeps.grid import Trial
+
+CURVES = {"loss": "train_loss", "learning_rate": "learning_rate", "tokens_per_second": "tokens_per_second"}
+"""Fields of a trial's log lines, and the metrics that they become."""
+FILES = ("report.html", "figures", "fit.json", "results.csv", "results.parquet", "study.yaml")
+SCORES = ("loss", "loss_boolean", "loss_number")
+
+
+class SweepRecord:
+    """The parent run of a sweep and its child runs; every method may be called again."""
+
+    def __init__(self, tracker: Tracker, key: str, name: str, facts: Mapping[str, str]) -> None:
+        """Open the parent run that `key` names. `facts` become its params, and each trial's."""
+        self._tracker = tracker
+        self._facts = dict(facts)
+        self._children: dict[str, str] = {}
+        self.parent = tracker.run(key, name, params=self._facts)
+
+    def trial_line(self, trial: Trial, line: Mapping[str, Any]) -> None:
+        """Add one logged step of a running trial."""
+        self.trial_lines(trial, [line])
+
+    def trial_lines(self, trial: Trial, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Add those logged steps of a trial that are not recorded yet."""
+        points = [
+            Point(metric, line[field], line["tokens"]) for line in lines for field, metric in CURVES.items()
+        ]
+        self._tracker.log_points(self._child(trial), points)
+
+    def trial_result(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """Close a trial's run with its held-out losses."""
+        run = self._child(trial)
+        if result["status"] != "ok":
+            self._tracker.set_tags(run, {"failure": str(result["reason"])})
+            self._tracker.end(run, failed=True)
+            return
+        points = [
+            Point(f"held_out_{name}", result[name], trial.tokens)
+            for name in SCORES
+            if result.get(name) is not None
+        ]
+        self._tracker.log_points(run, points)
+        self._tracker.end(run)
+
+    def _child(self, trial: Trial) -> str:
+        if trial.key not in self._children:
+            params = {"N": trial.n_databases, "S": trial.tokens, "seed": trial.seed, **self._facts}
+            self._children[trial.key] = self._tracker.run(
+                trial.key, trial.label, params=params, parent=self.parent
+            )
+        return self._children[trial.key]
+
+    def study(
+        self, results: pd.DataFrame, fit: Mapping[str, Any], scores: Sequence[Mapping[str, Any]], folder: Path
+    ) -> None:
+        """Add what the whole grid says: scaling curves, fits, zero-shot scores, the report's files."""
+        self._tracker.log_points(
+            self.parent, [*_scaling_curves(results), *_fit_points(fit), *_score_points(scores)]
+        )
+        verdicts = {f"verdict.{axis}": str(law["code"] or law["status"]) for axis, law in fit["axes"].items()}
+        compare = f"Select the child runs and press Compare, or open {self._compare_path()} below the server."
+        self._tracker.set_tags(self.parent, {**verdicts, "mlflow.note.content": compare})
+        self._tracker.log_artifacts(self.parent, folder, FILES)
+        self._tracker.end(self.parent)
+
+    def _compare_path(self) -> str:
+        runs = ",".join(f'"{run}"' for run in self._children.values())
+        return f'/#/compare-runs?runs=[{runs}]&experiments=["{self._tracker.experiment_id}"]'
+
+
+def _scaling_curves(results: pd.DataFrame) -> list[Point]:
+    """One series for each N, at step = tokens, so that the parent's charts show the scaling curves."""
+    means = results[results["status"] == "ok"].groupby(["n_databases", "tokens"])["loss"].mean()
+    return [
+        Point(f"held_out_loss/N={n:04d}", float(loss), int(tokens)) for (n, tokens), loss in means.items()
+    ]
+
+
+def _fit_points(fit: Mapping[str, Any]) -> list[Point]:
+    return [
+        Point(f"fit/{axis}/{name}", law[name], 0)
+        for axis, law in fit["axes"].items()
+        for name in ("E", "A", "alpha")
+        if law[name] is not None
+    ]
+
+
+def _score_points(scores: Sequence[Mapping[str, Any]]) -> list[Point]:
+    return [
+        Point(f"zero_shot/{score['dataset']}/{score['task']}/{name}", value, 0)
+        for score in scores
+        for name, value in {score["metric"]: score["value"], **score["baselines"]}.items()
+        if value is not None
+    ]

@@ -1,0 +1,92 @@
+"""What a finished study prints: the grid, the verdict on each axis, the zero-shot scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relscale.platform.progress import human_number
+
+
+def summary(
+    results: pd.DataFrame,
+    fit: Mapping[str, Any],
+    scores: Sequence[Mapping[str, Any]],
+    verdict: Sequence[str],
+) -> RenderableType:
+    """Lay out the outcome of a study for a terminal.
+
+    Parameters
+    ----------
+    results : the results table.
+    fit : contents of fit.json.
+    scores : contents of scores.json.
+    verdict : one sentence per finding, as `relscale.analysis.report` words them.
+    """
+    sentences = [Text(f"• {sentence}") for sentence in verdict]
+    parts: list[RenderableType] = [grid_table(results), law_table(fit), *sentences]
+    if scores:
+        parts.append(score_table(scores))
+    return Group(*parts)
+
+
+def grid_table(results: pd.DataFrame) -> Table:
+    """Held-out loss, mean over seeds: a row for each N, a column for each S."""
+    table = Table(title="Held-out loss", title_justify="left", title_style="bold")
+    table.add_column("databases", justify="right", style="bold")
+    budgets = sorted(results["tokens"].unique())
+    for tokens in budgets:
+        table.add_column(f"{human_number(tokens)} tokens", justify="right")
+    done = results[results["status"] == "ok"]
+    means = done.groupby(["n_databases", "tokens"])["loss"].mean()
+    for n in sorted(results["n_databases"].unique()):
+        cells = [
+            f"{means[n, tokens]:.4f}" if (n, tokens) in means.index else "[red]failed[/]"
+            for tokens in budgets
+        ]
+        table.add_row(str(n), *cells)
+    return table
+
+
+def law_table(fit: Mapping[str, Any]) -> Table:
+    """L(x) = E + A x^-alpha for each axis, or why there is none."""
+    table = Table(title="L(x) = E + A x^-alpha", title_justify="left", title_style="bold")
+    for name in ("axis", "status", "E", "A", "alpha", "95 % interval of alpha", "shape"):
+        table.add_column(name)
+    for axis, law in fit["axes"].items():
+        interval = (law["ci95"] or {}).get("alpha")
+        table.add_row(
+            axis,
+            law["code"] or law["status"],
+            *(_number(law[name]) for name in ("E", "A", "alpha")),
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "—",
+            law["u_shape"],
+        )
+    return table
+
+
+def score_table(scores: Sequence[Mapping[str, Any]]) -> Table:
+    """Zero-shot scores on real databases beside the baselines under the same visibility."""
+    table = Table(title="Zero-shot on real databases", title_justify="left", title_style="bold")
+    baselines = list(scores[0]["baselines"])
+    for name in ("task", "rows", "metric", "relscale", "95 % interval", *baselines, "labels seen"):
+        table.add_column(name.replace("_", " "))
+    for score in scores:
+        low, high = score["ci95"] or (None, None)
+        table.add_row(
+            f"{score['dataset']}/{score['task']}",
+            str(score["rows"]),
+            score["metric"],
+            _number(score["value"]),
+            f"{_number(low)} to {_number(high)}",
+            *(_number(score["baselines"].get(name)) for name in baselines),
+            score["visibility"],
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4g}"

@@ -1,0 +1,65 @@
+import pytest
+
+from relscale.platform.errors import ConfigError
+from relscale.sweeps.config import GridConfig, StudyConfig
+from relscale.sweeps.grid import plan_trials, whole_steps
+
+SMALL = StudyConfig(
+    grid=GridConfig(n_databases=(2, 4), tokens=(100_000, 1_000_000), seeds=(0, 1)),
+    training=StudyConfig().training.replace(batch_size=16),
+    sampler=StudyConfig().sampler.replace(context_length=128),
+)
+DIGESTS = ["a", "b", "c", "d"]
+
+
+def plan(config=SMALL, *, databases=DIGESTS, held_out=("h",), encoder="e", code="c"):
+    return plan_trials(config, databases=databases, held_out=held_out, encoder=encoder, code=code)
+
+
+def keys(*args, **kwargs):
+    return {(t.n_databases, t.tokens, t.seed): t.key for t in plan(*args, **kwargs)}
+
+
+def test_every_combination_once_and_the_longest_first():
+    trials = plan()
+    assert len({trial.key for trial in trials}) == len(trials) == 8
+    assert [trial.tokens for trial in trials] == sorted((t.tokens for t in trials), reverse=True)
+
+
+def test_tokens_are_whole_steps():
+    assert whole_steps(1, 2048) == 1
+    assert whole_steps(2048, 2048) == 1
+    assert whole_steps(2049, 2048) == 2
+    assert {trial.tokens for trial in plan()} == {49 * 2048, 489 * 2048}
+
+
+def test_a_key_holds_all_that_decides_the_result():
+    before = keys()
+    assert keys(code="other").values().isdisjoint(before.values())
+    assert keys(encoder="other").values().isdisjoint(before.values())
+    assert keys(held_out=("other",)).values().isdisjoint(before.values())
+    deeper = SMALL.replace(model=SMALL.model.replace(n_blocks=3).model_dump())
+    assert keys(deeper).values().isdisjoint(before.values())
+
+
+def test_a_key_holds_nothing_else():
+    """More databases behind the first N, more points, another name or log rhythm repeat no trial."""
+    before = keys()
+    grown = SMALL.replace(
+        name="other",
+        grid={"n_databases": (2, 4, 8), "tokens": (100_000, 1_000_000, 4_000_000), "seeds": (0, 1, 2)},
+        training=SMALL.training.replace(log_every_steps=7).model_dump(),
+    )
+    after = keys(grown, databases=[*DIGESTS, "e", "f", "g", "h"])
+    assert {place: after[place] for place in before} == before
+
+
+def test_a_changed_database_changes_the_trials_that_use_it():
+    before, after = keys(), keys(databases=["a", "b", "c", "new"])
+    for (n, tokens, seed), key in before.items():
+        assert (after[n, tokens, seed] == key) == (n <= 2)
+
+
+def test_budgets_that_are_the_same_steps_are_refused():
+    with pytest.raises(ConfigError, match="same number of optimizer steps of 2048 tokens"):
+        plan(SMALL.replace(grid={"n_databases": (2,), "tokens": (2049, 4000)}))
