@@ -90,14 +90,11 @@ def generate(
             preset=study.corpus.preset,
             num_databases=num_databases,
             seed_offset=study.corpus.seed_offset if seed_offset is None else seed_offset,
-            progress=advance,
+            progress=lambda receipt: advance(int(receipt["admitted"]), note=receipt["reason"] or ""),
             run=run,
         )
-    admitted = index[index["admitted"]]
-    console.print(
-        f"{len(admitted)} databases with {admitted['cells'].sum():,} cells under {out}/databases, "
-        f"{len(index) - len(admitted)} seeds not admitted (reasons in {out}/index.parquet)."
-    )
+    cells = sum(index["cells"].to_pylist())
+    console.print(f"{len(index)} databases with {cells:,} cells under {out}/databases.")
 
 
 @app.command()
@@ -116,11 +113,13 @@ def tokenize(
     study = _load(config, set_)
     from relscale.model.tokenize import tokenize_folders
     from relscale.platform.dataflow import on_cluster
-    from relscale.platform.progress import bar, console
+    from relscale.platform.progress import console, stages
 
     folders = _database_folders(corpus)
-    with on_cluster(study.cluster) as run, bar("tokenize", len(folders), "databases") as advance:
-        store = tokenize_folders(folders, out, study.text, progress=advance, run=run)
+    with on_cluster(study.cluster) as run, stages("tokenize") as progress:
+        store = tokenize_folders(
+            folders, out, study.text, progress=progress, run=run if len(folders) > 1 else None
+        )
     console.print(f"{len(store.names)} databases in {out}, fingerprint {store.fingerprint}.")
 
 
@@ -297,10 +296,9 @@ def _database_folders(corpus: Path) -> list[Path]:
             f"'{corpus}' is neither a corpus (no index.parquet) nor a RelBench 3 folder (no manifest.yaml); "
             "make one with `relscale generate`."
         )
-    import pandas as pd
+    from relscale.generation.corpus import database_folders
 
-    table = pd.read_parquet(index)
-    return [corpus / "databases" / name for name in table.loc[table["admitted"], "name"]]
+    return database_folders(corpus)
 
 
 def main() -> None:

@@ -72,13 +72,7 @@ def _start_local(num_cpus: int | None) -> None:
 def _attach(address: str) -> None:
     import ray
 
-    if address != "auto":
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        if not host or not port.isdigit():
-            raise ResourceError(
-                f"Ray address '{address}' is not of the form host:port, ray://host:port or auto; mend it."
-            )
-        check_reachable(host, int(port), what=f"Ray address '{address}'")
+    check_address(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -87,6 +81,18 @@ def _attach(address: str) -> None:
             f"no Ray cluster at '{address}' ({reason}); start one with `ray start --head`, or leave the "
             "address out for a local Ray."
         ) from error
+
+
+def check_address(address: str) -> None:
+    """ResourceError, within 5 seconds, if nothing answers at a Ray address; "auto" is found by Ray."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ResourceError(
+            f"Ray address '{address}' is not of the form host:port, ray://host:port or auto; mend it."
+        )
+    check_reachable(host, int(port), what=f"Ray address '{address}'")
 
 
 def check_reachable(host: str, port: int, *, what: str) -> None:

@@ -37,6 +37,25 @@ def bar(label: str, total: float, unit: str) -> Iterator[Advance]:
 
 
 @contextlib.contextmanager
+def stages(label: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each stage of a job; yields `progress(unit, done, total)`: a new unit opens a new bar."""
+    unit, seen = "", 0
+    with contextlib.ExitStack() as open_bar:
+        advance: Advance | None = None
+
+        def progress(stage: str, done: int, total: int) -> None:
+            nonlocal unit, seen, advance
+            if advance is None or stage != unit:
+                open_bar.close()
+                unit, seen = stage, 0
+                advance = open_bar.enter_context(bar(label, total, stage))
+            advance(done - seen)
+            seen = done
+
+        yield progress
+
+
+@contextlib.contextmanager
 def _terminal_bar(label: str, total: float, unit: str) -> Iterator[Advance]:
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),

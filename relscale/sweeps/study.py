@@ -20,14 +20,14 @@ import pandas as pd
 import relscale
 from relscale.analysis.fit import fit_results
 from relscale.analysis.report import write_report
-from relscale.generation.corpus import generate_corpus
+from relscale.generation.corpus import database_folders, generate_corpus
 from relscale.model.store import TokenStore
 from relscale.model.tokenize import tokenize_folders
 from relscale.platform import storage
 from relscale.platform.cluster import connect
 from relscale.platform.dataflow import Receipt, on_cluster
 from relscale.platform.errors import DataError, ResourceError
-from relscale.platform.progress import bar, console
+from relscale.platform.progress import bar, stages
 from relscale.platform.tracking import Tracker
 from relscale.sweeps.config import StudyConfig
 from relscale.sweeps.grid import Trial, plan_trials
@@ -107,24 +107,23 @@ def make_store(config: StudyConfig, out: Path, run: Run, *, held_out: bool) -> T
             preset=corpus.preset,
             num_databases=n_databases,
             seed_offset=corpus.held_out_seed_offset if held_out else corpus.seed_offset,
-            progress=advance,
+            progress=lambda receipt: advance(int(receipt["admitted"])),
             run=run,
         )
-    admitted = index[index["admitted"]]
-    _check_apart(config, admitted["seed"], held_out=held_out)
-    folders = [out / name / "databases" / database for database in admitted["name"]]
-    with bar("tokenize", len(folders), "databases") as advance:
-        return tokenize_folders(folders, out / f"{name}-store", config.text, progress=advance, run=run)
+    _check_apart(config, max(index["seed"].to_pylist()), held_out=held_out)
+    folders = database_folders(out / name)
+    with stages("tokenize") as progress:
+        return tokenize_folders(folders, out / f"{name}-store", config.text, progress=progress, run=run)
 
 
-def _check_apart(config: StudyConfig, seeds: pd.Series, *, held_out: bool) -> None:
+def _check_apart(config: StudyConfig, last_seed: int, *, held_out: bool) -> None:
     """DataError if the training seeds have grown into the held-out range, or the other way round."""
     own, other = config.corpus.seed_offset, config.corpus.held_out_seed_offset
     if held_out:
         own, other = other, own
-    if own <= other <= seeds.max():
+    if own <= other <= last_seed:
         raise DataError(
-            f"seeds {own} to {seeds.max()} reach the other corpus, which starts at {other}; set "
+            f"seeds {own} to {last_seed} reach the other corpus, which starts at {other}; set "
             "corpus.held_out_seed_offset further away, so that no held-out database is trained on."
         )
 
@@ -351,6 +350,3 @@ def _alone_in(folder: Path) -> Iterator[None]:
                 f"another relscale process works in '{folder}'; wait for it, or choose another --out."
             ) from error
         yield
-
-
-__all__ = ["StudyOutcome", "console", "make_store", "real_database", "run_study"]

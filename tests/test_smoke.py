@@ -1,0 +1,154 @@
+"""The whole flow at toy size, twice: the second run does no work and changes no file."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from relscale.platform.config import load_config, parse_config
+from relscale.platform.errors import DataError, ResourceError
+from relscale.platform.storage import read_json
+from relscale.sweeps.config import StudyConfig
+from relscale.sweeps.study import StudyOutcome, run_study
+
+pytestmark = pytest.mark.ray
+
+TINY = {
+    "name": "tiny",
+    "corpus": {
+        "generator": {
+            "num_tables": [3, 3],
+            "rows_entity": [40, 60],
+            "rows_activity": [80, 120],
+            "num_columns": [3, 4],
+        },
+        "held_out_databases": 2,
+    },
+    "sampler": {"context_length": 32, "bfs_width": 4, "mask_prob": 0.5},
+    "model": {"n_blocks": 1, "d_model": 16, "n_heads": 2, "d_ff": 32},
+    "training": {"batch_size": 4, "log_every_steps": 2, "checkpoint_every_steps": 2},
+    "grid": {"n_databases": [1, 2, 3], "tokens": [256, 512, 1024]},
+    "evaluation": {"columns_per_type": 2, "rows_per_column": 4},
+    "analysis": {"n_boot": 100},
+}
+
+
+def study(**changes: object) -> StudyConfig:
+    return parse_config(StudyConfig, {**TINY, **changes}, source="the test")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def first(ray_session, folder) -> StudyOutcome:
+    return run_study(study(), folder)
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    """Every file with the time of its last change, but for MLflow's own database."""
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in {"mlflow.db", "study.lock", "study.yaml"}
+    }
+
+
+def test_the_grid_is_complete(first, folder):
+    table = pd.read_parquet(folder / "results.parquet")
+    assert first.n_trials_run == 9
+    assert list(table.columns[:5]) == ["n_databases", "tokens", "seed", "loss", "status"]
+    assert set(zip(table["n_databases"], table["tokens"], strict=True)) == {
+        (n, s) for n in (1, 2, 3) for s in (256, 512, 1024)
+    }
+    assert (table["status"] == "ok").all()
+    assert table["loss"].between(0.05, 5).all()
+    pd.testing.assert_frame_equal(table, pd.read_csv(folder / "results.csv"), check_dtype=False)
+
+
+def test_every_stage_left_its_output(first, folder):
+    assert set(read_json(folder / "fit.json")["axes"]) == {"n_databases", "tokens"}
+    assert "<html" in (folder / "report.html").read_text()
+    assert len(list((folder / "figures").glob("*.png"))) >= 5
+    assert len(pd.read_parquet(folder / "corpus" / "index.parquet")) >= 3
+    resolved = load_config(StudyConfig, folder / "study.yaml")
+    assert resolved == study()
+    trial = next((folder / "trials").iterdir())
+    assert (trial / "final" / "model.safetensors").is_file() and (trial / "final" / "config.json").is_file()
+
+
+def test_training_and_held_out_databases_are_apart(first, folder):
+    seeds = [set(pd.read_parquet(folder / name / "index.parquet")["seed"]) for name in ("corpus", "held-out")]
+    assert seeds[0].isdisjoint(seeds[1])
+
+
+def test_mlflow_holds_every_trial_with_its_curve(first, folder):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tiny")
+    runs = client.search_runs([experiment.experiment_id])
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    (parent,) = [run for run in runs if run not in children]
+    assert len(children) == 9
+    for run in children:
+        history = client.get_metric_history(run.info.run_id, "train_loss")
+        steps = [point.step for point in history]
+        assert steps == sorted(set(steps)) and steps[-1] == int(run.data.params["S"])
+        assert run.data.metrics["held_out_loss"] > 0
+        assert {"N", "S", "seed", "model", "preset", "corpus_fingerprint", "code_fingerprint"} <= set(
+            run.data.params
+        )
+    assert {f"held_out_loss/N={n:04d}" for n in (1, 2, 3)} <= set(parent.data.metrics)
+    assert {"report.html", "fit.json", "results.csv", "figures"} <= {
+        item.path for item in client.list_artifacts(parent.info.run_id)
+    }
+
+
+def test_a_second_run_does_no_work(first, folder):
+    before = snapshot(folder)
+    again = run_study(study(), folder)
+    assert again.n_trials_run == 0
+    assert snapshot(folder) == before
+    pd.testing.assert_frame_equal(again.results, first.results)
+    assert again.fit == first.fit
+
+
+def test_a_lost_trial_is_run_again_with_the_same_result(first, folder):
+    import shutil
+
+    lost = first.results.iloc[4]
+    shutil.rmtree(folder / "trials" / lost["key"])
+    again = run_study(study(), folder)
+    assert again.n_trials_run == 1
+    same = ["n_databases", "tokens", "seed", "loss", "status", "key"]
+    pd.testing.assert_frame_equal(again.results[same], first.results[same])
+
+
+def test_a_larger_grid_keeps_what_is_done(first, folder):
+    grown = run_study(study(grid={"n_databases": [1, 2, 3, 4], "tokens": [256, 512, 1024]}), folder)
+    assert grown.n_trials_run == 3
+    kept = grown.results[grown.results["n_databases"] < 4].reset_index(drop=True)
+    assert kept["loss"].tolist() == first.results["loss"].tolist()
+
+
+def test_one_process_at_a_time(first, folder):
+    import fcntl
+
+    with (folder / "study.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ResourceError, match="another relscale process works in"):
+            run_study(study(), folder)
+
+
+def test_training_seeds_must_not_reach_the_held_out_ones(ray_session, tmp_path):
+    corpus = {**TINY["corpus"], "held_out_seed_offset": 1}  # type: ignore[dict-item]
+    with pytest.raises(DataError, match="reach the other corpus"):
+        run_study(study(corpus=corpus), tmp_path)
+
+
+def test_yaml_of_the_tiny_study_is_plain():
+    assert yaml.safe_load(study().to_yaml())["name"] == "tiny"
