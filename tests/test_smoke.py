@@ -102,7 +102,7 @@ def test_mlflow_holds_every_trial_with_its_curve(first, folder):
         assert {"N", "S", "seed", "model", "preset", "corpus_fingerprint", "code_fingerprint"} <= set(
             run.data.params
         )
-    assert {f"held_out_loss/N={n:04d}" for n in (1, 2, 3)} <= set(parent.data.metrics)
+    assert {f"held_out_loss/N_{n:04d}" for n in (1, 2, 3)} <= set(parent.data.metrics)
     assert {"report.html", "fit.json", "results.csv", "figures"} <= {
         item.path for item in client.list_artifacts(parent.info.run_id)
     }

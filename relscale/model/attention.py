@@ -82,10 +82,14 @@ def relational_attention(
 ) -> torch.Tensor:
     """softmax(q k^T / sqrt(e)) v over the allowed keys; exactly 0 for a query without any.
 
-    Shapes: q [B, h, Q, e]; k and v [B, h, S, e]; result [B, h, Q, e]. Cost O(B h Q S e).
+    Shapes: q [B, h, Q, e]; k and v [B, h, S, e]; result [B, h, Q, e]. Cost O(B h Q S e). On a CPU it is
+    computed in float32 even under autocast, since that is faster there with a mask; elsewhere in the type
+    of `v`.
     """
-    bias = mask.bias.to(q.dtype)
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias) * mask.has_key.to(q.dtype)
+    dtype = torch.float32 if v.device.type == "cpu" else v.dtype
+    q, k, v, bias, has_key = (tensor.to(dtype) for tensor in (q, k, v, mask.bias, mask.has_key))
+    with torch.autocast(v.device.type, enabled=False):
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias) * has_key
 
 
 def _as_mask(allowed: torch.Tensor) -> RelationMask:

@@ -17,8 +17,9 @@ from relscale.model.context import ContextBatch
 class TensorBatch:
     """A `ContextBatch` on a device.
 
-    Letters: B contexts, S tokens of a context, P parents of a row, C and T distinct column names and
-    texts, M masked cells of the batch in row-major order, Q the most masked cells of one context.
+    Letters: B contexts, S tokens of a context, P places for parents that any row of the batch uses, C and
+    T distinct column names and texts, M masked cells of the batch in row-major order, Q the most masked
+    cells of one context.
 
     node            int32   [B, S]       row of the token; -1 is padding
     parents         int32   [B, S, P]    parent rows of that row; -1 is an empty place
@@ -65,7 +66,7 @@ def to_tensors(
     asked, is_asked = _masked_positions(batch.masked)
     arrays = {
         "node": batch.node,
-        "parents": batch.parents,
+        "parents": batch.parents[:, :, (batch.parents >= 0).any(axis=(0, 1))],
         "column": column.reshape(batch.column.shape),
         "sem_type": batch.sem_type.astype(np.int64),
         "value": np.where(batch.masked, np.float32(0), batch.value),

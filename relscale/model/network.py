@@ -63,8 +63,8 @@ class RelationalTransformer(nn.Module):
 
     def embed(self, batch: TensorBatch) -> torch.Tensor:
         """float32 [B, S, d]: column name plus value, or plus the mask embedding; 0 for padding."""
-        columns = self.norm_dict["col_name"](self.enc_dict["col_name"](batch.column_vectors))
-        texts = self.norm_dict["text"](self.enc_dict["text"](batch.text_vectors))
+        columns = self.norm_dict["col_name"](self.enc_dict["col_name"](batch.column_vectors).float())
+        texts = self.norm_dict["text"](self.enc_dict["text"](batch.text_vectors).float())
         value = self._scalars(batch)
         is_text = (batch.sem_type == SemType.TEXT)[..., None]
         value = torch.where(is_text, functional.embedding(batch.text, texts), value)
@@ -135,7 +135,7 @@ class Attention(nn.Module):
             linear(x).unflatten(2, (self.n_heads, -1))
             for linear, x in ((self.wq, queries), (self.wk, keys), (self.wv, keys))
         )
-        q, k = self.q_norm(q), self.k_norm(k)
+        q, k = self.q_norm(q.float()), self.k_norm(k.float())  # v keeps the type of the products
         out = relational_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
         return self.wo(out.transpose(1, 2).flatten(2))
 

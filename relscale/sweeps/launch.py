@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
+from ray import tune
+
 from relscale.platform.cluster import available_cpus
 from relscale.platform.errors import RelscaleError, ResourceError
 from relscale.sweeps.trial import TrialJob, run_trial
@@ -16,6 +19,21 @@ OnReport = Callable[[str, dict[str, Any]], None]
 DRIVERS = "trial_driver"
 """Custom resource that a trial with workers of its own occupies, so that its waiting driver takes no CPU
 from them. A cluster's head declares it (see cluster.yaml); a local Ray has none and runs one at a time."""
+
+
+class _Listener(tune.Callback):
+    """Hands each report to relscale; Tune calls it in the driver."""
+
+    def __init__(self, on_report: OnReport) -> None:
+        self._on_report = on_report
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **_: Any) -> None:
+        self._on_report(trial.config["key"], result)
+
+    def __reduce__(self) -> tuple:
+        # Tune saves its callbacks for a restore that relscale does not use: trials resume by their own
+        # files. What listens here holds open connections and could not be saved.
+        return tune.Callback, ()
 
 
 def run_trials(jobs: Sequence[TrialJob], folder: Path, on_report: OnReport) -> dict[str, str]:
@@ -38,8 +56,6 @@ def run_trials(jobs: Sequence[TrialJob], folder: Path, on_report: OnReport) -> d
     if not jobs:
         return {}
     _quieten()
-    from ray import tune
-
     by_key = {job.key: job for job in jobs}
     documents = {key: job.model_dump(mode="json") for key, job in by_key.items()}
 
@@ -62,7 +78,7 @@ def run_trials(jobs: Sequence[TrialJob], folder: Path, on_report: OnReport) -> d
             name="trials",
             storage_path=str(folder.absolute()),
             verbose=0,
-            callbacks=[_listener(on_report)],
+            callbacks=[_Listener(on_report)],
         ),
     )
     return _failures(tuner.fit(), by_key)
@@ -70,8 +86,6 @@ def run_trials(jobs: Sequence[TrialJob], folder: Path, on_report: OnReport) -> d
 
 def _resources(job: TrialJob) -> tuple[dict[str, float], int]:
     """What Tune reserves for one trial, and how many trials fit at once."""
-    import ray
-
     threads = job.training.n_threads
     processes = max(1, job.trial.n_workers)
     cpus = available_cpus()
@@ -99,18 +113,6 @@ def _resources(job: TrialJob) -> tuple[dict[str, float], int]:
             f"start Ray with --resources '{{\"{DRIVERS}\": 64}}' or set trial.n_workers=0."
         )
     return {"cpu": 1}, max(1, cpus // (threads * job.trial.n_workers + 1))
-
-
-def _listener(on_report: OnReport) -> Any:
-    from ray.tune import Callback
-
-    class Listener(Callback):
-        """Hands each report to relscale; Tune calls it in the driver."""
-
-        def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **_: Any) -> None:
-            on_report(trial.config["key"], result)
-
-    return Listener()
 
 
 def _failures(grid: Any, by_key: dict[str, TrialJob]) -> dict[str, str]:

@@ -81,7 +81,7 @@ def _scaling_curves(results: pd.DataFrame) -> list[Point]:
     """One series for each N, at step = tokens, so that the parent's charts show the scaling curves."""
     means = results[results["status"] == "ok"].groupby(["n_databases", "tokens"])["loss"].mean()
     return [
-        Point(f"held_out_loss/N={n:04d}", float(loss), int(tokens)) for (n, tokens), loss in means.items()
+        Point(f"held_out_loss/N_{n:04d}", float(loss), int(tokens)) for (n, tokens), loss in means.items()
     ]
 
 

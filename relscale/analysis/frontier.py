@@ -1,0 +1,220 @@
+"""The frontier: where each slice of the N x S grid has its smallest loss."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+AXES = ("n_databases", "tokens")
+UNIT = {"n_databases": 1.0, "tokens": 1e9}
+"""A law's coefficients are for x in this unit: databases, and billions of tokens."""
+EDGE, FLAT, INTERIOR = 0, 1, 2
+STATUS = ("edge", "flat", "interior")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Losses on the N x S grid; a point is the runs that share (n_databases, tokens)."""
+
+    n_databases: np.ndarray
+    """(I,) distinct values, ascending."""
+    tokens: np.ndarray
+    """(J,) distinct values, ascending; in tokens."""
+    losses: np.ndarray
+    """(I, J, K) one loss a run, NaN beyond a point's number of runs."""
+    noise_sd: float | None
+    """SD of the loss between seeds, pooled over the points; None if no point has two runs."""
+    noise_dof: int
+    """Degrees of freedom of `noise_sd`."""
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame) -> "Grid":
+        """The grid of a checked results table (see `check_results`)."""
+        n, row = np.unique(table["n_databases"].to_numpy(dtype=np.float64), return_inverse=True)
+        s, column = np.unique(table["tokens"].to_numpy(dtype=np.float64), return_inverse=True)
+        rank = table.groupby(list(AXES)).cumcount().to_numpy()
+        losses = np.full((len(n), len(s), int(rank.max()) + 1), np.nan)
+        losses[row, column, rank] = table["loss"].to_numpy(dtype=np.float64)
+        counts = np.isfinite(losses).sum(2)
+        dof = int(np.maximum(counts - 1, 0).sum())
+        deviations = losses - _mean(losses)[..., None]
+        sd = float(np.sqrt(np.nansum(deviations**2) / dof)) if dof else None
+        return cls(n_databases=n, tokens=s, losses=losses, noise_sd=sd, noise_dof=dof)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(I, J) number of runs of each point."""
+        return np.isfinite(self.losses).sum(2)
+
+    @property
+    def means(self) -> np.ndarray:
+        """(I, J) mean loss of each point, NaN where there is no run."""
+        return _mean(self.losses)
+
+    def resampled_means(self, n_draws: int, *, rng: np.random.Generator) -> np.ndarray:
+        """Means of a stratified case bootstrap: at each point, its runs drawn with replacement.
+
+        Deviations are inflated by sqrt(n / (n - 1)), since n runs resampled vary too little. A point with
+        one run gets normal deviations with the pooled SD.
+
+        Returns
+        -------
+        float64 of shape (n_draws, I, J), NaN where there is no run. Needs a pooled SD.
+        """
+        assert self.noise_sd is not None
+        counts, means = self.counts, self.means
+        shape = (n_draws, *self.losses.shape)
+        chosen = (rng.random(shape) * counts[..., None]).astype(np.int64)
+        deviations = np.nan_to_num(self.losses - means[..., None])
+        drawn = np.take_along_axis(np.broadcast_to(deviations, shape), chosen, axis=3)
+        used = np.arange(shape[3]) < counts[..., None]
+        drawn = (drawn * used).sum(3) / np.maximum(counts, 1)
+        drawn *= np.sqrt(counts / np.maximum(counts - 1, 1))
+        alone = rng.normal(0.0, self.noise_sd, drawn.shape)
+        return means + np.where(counts == 1, alone, drawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The grid seen along one axis: a slice holds the axis fixed while the other one varies."""
+
+    axis: str
+    other: str
+    at: np.ndarray
+    """(I,) values of the axis, one slice each."""
+    x: np.ndarray
+    """(J,) values of the other axis."""
+    means: np.ndarray
+    """(I, J)"""
+    counts: np.ndarray
+    """(I, J)"""
+    noise_sd: float | None
+    noise_dof: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minima:
+    """The minimum of every slice; arrays have the shape of the means without their last axis."""
+
+    status: np.ndarray
+    """EDGE, FLAT or INTERIOR."""
+    index: np.ndarray
+    """Position in x of the smallest mean."""
+    x_opt: np.ndarray
+    """Vertex if interior, the end's x if edge, NaN if flat."""
+    loss_opt: np.ndarray
+    """Loss at the vertex, else the smallest mean."""
+    loss_weight: np.ndarray
+    """Inverse variance of `loss_opt` for a noise SD of 1 a run; 0 unless interior."""
+    log_x_weight: np.ndarray
+    """The same for ln x_opt."""
+
+
+def view(grid: Grid, axis: str) -> View:
+    """The slices whose minima make the frontier of `axis` ("n_databases" or "tokens")."""
+    if axis == "n_databases":
+        at, x, means, counts = grid.n_databases, grid.tokens, grid.means, grid.counts
+    else:
+        at, x, means, counts = grid.tokens, grid.n_databases, grid.means.T, grid.counts.T
+    other = AXES[1 - AXES.index(axis)]
+    return View(
+        axis=axis,
+        other=other,
+        at=at,
+        x=x,
+        means=means,
+        counts=counts,
+        noise_sd=grid.noise_sd,
+        noise_dof=grid.noise_dof,
+    )
+
+
+def minima(x: np.ndarray, means: np.ndarray, counts: np.ndarray) -> Minima:
+    """Find the vertex of every slice by the parabola in ln x through its three lowest neighbours.
+
+    Parameters
+    ----------
+    x : (J,) ascending; means : (..., J) with NaN for missing points; counts : (I, J) runs.
+
+    Returns
+    -------
+    Minima. A smallest mean at an end is an edge. A constant slice, one whose minimum has a missing
+    neighbour, or one with no curvature is flat.
+
+    The parabola interpolates three points, so their weights do not move it; they give the variances
+    (delta method, with the derivatives of the Lagrange basis).
+    """
+    filled = np.where(np.isnan(means), np.inf, means)
+    index = filled.argmin(-1)
+    lowest = filled.min(-1)
+    constant = lowest == np.where(np.isnan(means), -np.inf, means).max(-1)
+    edge = (index == 0) | (index == len(x) - 1)
+    status = np.where(constant & (len(x) > 1), FLAT, np.where(edge, EDGE, INTERIOR))
+    x_opt = np.where(status == EDGE, x[index], np.nan)
+    nothing = np.zeros_like(lowest)
+    if len(x) < 3:
+        return Minima(
+            status=status,
+            index=index,
+            x_opt=x_opt,
+            loss_opt=lowest,
+            loss_weight=nothing,
+            log_x_weight=nothing,
+        )
+    middle = np.clip(index, 1, len(x) - 2)
+    three = middle[..., None] + np.array([-1, 0, 1])
+    y = np.take_along_axis(means, three, axis=-1)
+    n = np.take_along_axis(np.broadcast_to(counts, means.shape), three, axis=-1)
+    left, right = np.log(x[middle] / x[middle - 1]), np.log(x[middle + 1] / x[middle])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        c2 = ((y[..., 2] - y[..., 1]) / right + (y[..., 0] - y[..., 1]) / left) / (left + right)
+        c1 = (y[..., 2] - y[..., 1]) / right - c2 * right
+        t = -c1 / (2 * c2)
+        vertex = (c2 > 0) & (t > -left) & (t < right)
+        basis, slope = _lagrange(t, left, right)
+        loss_weight = 1 / (basis**2 / n).sum(-1)
+        log_x_weight = (2 * c2) ** 2 / (slope**2 / n).sum(-1)
+    status = np.where((status == INTERIOR) & ~vertex, FLAT, status)
+    interior = status == INTERIOR
+    return Minima(
+        status=status,
+        index=index,
+        x_opt=np.where(interior, x[middle] * np.exp(np.where(interior, t, 0.0)), x_opt),
+        loss_opt=np.where(interior, y[..., 1] + c1 * t / 2, lowest),
+        loss_weight=np.where(interior, loss_weight, 0.0),
+        log_x_weight=np.where(interior, log_x_weight, 0.0),
+    )
+
+
+def ridge_exponent(at: np.ndarray, found: Minima) -> np.ndarray:
+    """Slope of ln x_opt against ln at over the interior slices, weighted; NaN if fewer than 3 of them."""
+    weights = found.log_x_weight
+    y = np.where(weights > 0, np.log(np.where(weights > 0, found.x_opt, 1.0)), 0.0)
+    x = np.log(at)
+    with np.errstate(invalid="ignore"):
+        total = weights.sum(-1, keepdims=True)
+        x_centred = x - (weights * x).sum(-1, keepdims=True) / total
+        y_centred = y - (weights * y).sum(-1, keepdims=True) / total
+        slope = (weights * x_centred * y_centred).sum(-1) / (weights * x_centred**2).sum(-1)
+    return np.where((weights > 0).sum(-1) >= 3, slope, np.nan)
+
+
+def _mean(losses: np.ndarray) -> np.ndarray:
+    counts = np.isfinite(losses).sum(-1)
+    return np.where(counts > 0, np.nansum(losses, -1) / np.maximum(counts, 1), np.nan)
+
+
+def _lagrange(t: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The basis of the parabola through (-left, 0, right) at t, and its slope; shape (..., 3)."""
+    both = left + right
+    basis = [
+        t * (t - right) / (left * both),
+        (t + left) * (right - t) / (left * right),
+        t * (t + left) / (right * both),
+    ]
+    slope = [
+        (2 * t - right) / (left * both),
+        (right - left - 2 * t) / (left * right),
+        (2 * t + left) / (right * both),
+    ]
+    return np.stack(basis, -1), np.stack(slope, -1)

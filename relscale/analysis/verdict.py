@@ -1,0 +1,92 @@
+"""What a fit says, in plain sentences."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from relscale.analysis.results import human_count
+
+NAMES = {"n_databases": "databases", "tokens": "tokens"}
+_SYMBOLS = {"n_databases": "N", "tokens": "S"}
+_SHAPES = {
+    "u_shape": "the slices are U-shaped beyond seed noise",
+    "monotone": "the slices are monotone, with no U-shape beyond seed noise",
+    "flat": "the slices are flat within seed noise",
+    "inconclusive": "whether the slices are U-shaped is not settled by these data",
+}
+
+
+def verdict_sentences(fit: Mapping[str, Any]) -> list[str]:
+    """The findings of a fit (the content of fit.json), one sentence or two for each, for a reader."""
+    sentences = [_rows(fit["rows"])]
+    sentences += [axis_sentence(fit, axis) for axis in NAMES]
+    sentences += [
+        _ridge(fit["ridge"]["tokens_of_n"], "number of tokens", "databases", "N"),
+        _ridge(fit["ridge"]["n_of_tokens"], "number of databases", "tokens", "S"),
+        _surface(fit["surface"]),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def axis_sentence(fit: Mapping[str, Any], axis: str) -> str:
+    """The finding on one axis: its law and interval, or why no law is claimed."""
+    entry = fit["axes"][axis]
+    other = NAMES["tokens" if axis == "n_databases" else "n_databases"]
+    start = f"Loss against {NAMES[axis]}: "
+    if entry["status"] == "failed":
+        return start + f"no law is claimed: {reason(entry)}"
+    n_interior = sum(record["status"] == "interior" for record in entry["slices"])
+    law = f"{law_text(entry, axis)}, {_interval(entry)}"
+    if entry["status"] == "boundary":
+        return (
+            f"{start}no interior optimum over {other}, so this is a law of the grid's boundary, along the "
+            f"largest number of {other}: {law}; more {other} may lower the loss further."
+        )
+    return (
+        f"{start}{law}, at the best number of {other}, found inside the grid in {n_interior} of "
+        f"{len(entry['slices'])} slices; {_SHAPES[entry['u_shape']]}."
+    )
+
+
+def law_text(entry: Mapping[str, Any], axis: str) -> str:
+    """The fitted law as a formula; tokens in billions."""
+    unit = " (S in billions)" if axis == "tokens" else ""
+    return f"L = {entry['E']:.4g} + {entry['A']:.3g} {_SYMBOLS[axis]}^-{entry['alpha']:.2f}{unit}"
+
+
+def reason(entry: Mapping[str, Any]) -> str:
+    """Why a failed axis has no law."""
+    messages = [warning["message"] for warning in entry["warnings"] if warning["code"] == entry["code"]]
+    return f"{messages[0].split(': ', 1)[-1]}."
+
+
+def _interval(entry: Mapping[str, Any]) -> str:
+    """The exponent's interval in words."""
+    if entry["ci95"] is None:
+        return "without an interval of the exponent"
+    low, high = entry["ci95"]["alpha"]
+    return f"95 % interval of the exponent {low:.2f} to {high:.2f}"
+
+
+def _rows(rows: Mapping[str, Any]) -> str:
+    if not rows["dropped"]:
+        return f"All {human_count(rows['read'])} runs of the table were used."
+    causes = "; ".join(f"{n} x {cause}" for cause, n in rows["reasons"].items())
+    return f"{rows['used']} of {rows['read']} runs were used, {rows['dropped']} dropped ({causes})."
+
+
+def _ridge(ridge: Mapping[str, Any], best: str, other: str, symbol: str) -> str:
+    if ridge["exponent"] is None:
+        return ""
+    interval = ridge["ci95"]
+    within = f" (95 % interval {interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
+    return f"The best {best} grows with the {other} as {symbol}^{ridge['exponent']:.2f}{within}."
+
+
+def _surface(surface: Mapping[str, Any]) -> str:
+    if surface["status"] == "failed":
+        return ""
+    return (
+        f"The additive surface over all {surface['cells']} grid points, which has no optimum by "
+        f"construction, has exponents {surface['alpha']:.2f} (databases) and {surface['beta']:.2f} (tokens) "
+        f"and misses the points by {surface['rmse']:.2g} (root mean square)."
+    )

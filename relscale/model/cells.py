@@ -1,0 +1,135 @@
+"""Cells: typed columns of a table, their statistics, and their values row by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relscale.model.context import SemType
+from relscale.model.source import microseconds
+from relscale.platform.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedColumn:
+    """One column of n rows.
+
+    values   float64 [n] raw number, 0/1 or microseconds; for text int32 [n], places in `strings`
+    valid    bool [n], false where there is no cell: null, NaN or infinite
+    strings  distinct texts; None for the other types
+    """
+
+    name: str
+    sem_type: SemType
+    values: np.ndarray
+    valid: np.ndarray
+    strings: pa.Array | None = None
+
+
+def typed_column(name: str, column: pa.ChunkedArray) -> TypedColumn:
+    """Give a column its type: numbers and durations, texts, timestamps and dates, booleans.
+
+    Anything else (lists, bytes, times of day) becomes text of its Python form, which is slow.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = pc.cast(column, kind.value_type)
+        kind = column.type
+    valid = column.is_valid().to_numpy()
+    if pa.types.is_boolean(kind):
+        values = pc.fill_null(column, False).to_numpy().astype(np.float64)
+        return TypedColumn(name=name, sem_type=SemType.BOOLEAN, values=values, valid=valid)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        values = microseconds(column).astype(np.float64)
+        return TypedColumn(name=name, sem_type=SemType.DATETIME, values=values, valid=valid)
+    if pa.types.is_duration(kind):
+        column, kind = pc.cast(column, pa.int64()), pa.int64()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan).to_numpy()
+        return TypedColumn(name=name, sem_type=SemType.NUMBER, values=values, valid=np.isfinite(values))
+    return _text_column(name, column, valid)
+
+
+def _text_column(name: str, column: pa.ChunkedArray, valid: np.ndarray) -> TypedColumn:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        texts = [None if value is None else str(value) for value in column.to_pylist()]
+        column = pa.chunked_array([pa.array(texts, pa.large_string())])
+    encoded = pc.cast(column, pa.large_string()).combine_chunks().dictionary_encode()
+    values = pc.fill_null(encoded.indices, 0).to_numpy()
+    return TypedColumn(
+        name=name, sem_type=SemType.TEXT, values=values, valid=valid, strings=encoded.dictionary
+    )
+
+
+def as_boolean(column: TypedColumn, *, where: str) -> TypedColumn:
+    """A binary target as a boolean column: true is 1, or the greater of two values.
+
+    Raises
+    ------
+    DataError : the column has more than two values; `where` names the task.
+    """
+    if column.sem_type == SemType.BOOLEAN:
+        return column
+    values = column.values
+    if column.strings is not None:
+        values = pc.rank(column.strings, tiebreaker="first").to_numpy()[values].astype(np.float64)
+    distinct = np.unique(values[column.valid])
+    if len(distinct) > 2:
+        raise DataError(
+            f"{where} is a binary classification, but '{column.name}' has {len(distinct)} values; "
+            "correct its task_type."
+        )
+    positive = distinct[1] if len(distinct) == 2 else 1.0
+    return replace(
+        column, sem_type=SemType.BOOLEAN, values=(values == positive).astype(np.float64), strings=None
+    )
+
+
+def statistics(column: TypedColumn, rows: np.ndarray) -> tuple[float, float]:
+    """Mean and sample standard deviation of the raw values in `rows` (bool [n]).
+
+    Where these rows hold fewer than two values, all rows count. A zero deviation becomes 1; a constant
+    boolean gets 0.5 and 0.5, so that true stays positive and false negative.
+    """
+    values = column.values[column.valid & rows]
+    if len(values) < 2:
+        values = column.values[column.valid]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(values.mean()) if len(values) else 0.0
+        std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    if std > 0 and np.isfinite(std):
+        return mean, std
+    return (0.5, 0.5) if column.sem_type == SemType.BOOLEAN else (mean if np.isfinite(mean) else 0.0, 1.0)
+
+
+def datetime_statistics(parts: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Mean and population standard deviation over the datetime cells of a whole database."""
+    values = np.concatenate([*parts, np.empty(0)])
+    std = float(values.std()) if len(values) else 0.0
+    return (float(values.mean()) if len(values) else 0.0), (std if std > 0 else 1.0)
+
+
+def is_trainable(column: TypedColumn) -> bool:
+    """Whether predicting the column can teach anything: a number or boolean with two different values."""
+    values = column.values[column.valid]
+    scalar = column.sem_type in (SemType.NUMBER, SemType.BOOLEAN)
+    return scalar and len(values) > 1 and bool(values.min() < values.max())
+
+
+def row_cells(
+    columns: Sequence[TypedColumn], bits: Sequence[np.ndarray], n_rows: int, first_column: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The cells of a table row by row.
+
+    Returns
+    -------
+    int64 [n_rows] cells per row; int16 [C] column numbers, from `first_column`; int32 [C] bits.
+    """
+    if not columns:
+        return np.zeros(n_rows, np.int64), np.empty(0, np.int16), np.empty(0, np.int32)
+    valid = np.stack([column.valid for column in columns], axis=1)
+    numbers = np.arange(first_column, first_column + len(columns), dtype=np.int16)
+    cell_column = np.broadcast_to(numbers, valid.shape)[valid]
+    return valid.sum(axis=1), cell_column, np.stack(bits, axis=1)[valid]

@@ -1,0 +1,155 @@
+"""Checkpoints: a folder with the weights, what they were trained on, and how to go on.
+
+    model.safetensors      weights under the names of the published checkpoints, float32
+    config.json            the description that the trainer gives: sizes under "model", tokens seen, seed, ...
+    training.safetensors   optimizer moments by parameter; only while a run is unfinished
+    training.json          step and what else the loop must remember; only while a run is unfinished
+
+Nothing is pickled, so a checkpoint from a stranger cannot run code.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from relscale.model.config import ModelConfig
+from relscale.model.network import RelationalTransformer
+from relscale.platform import storage
+from relscale.platform.config import parse_config
+from relscale.platform.errors import ConfigError, DataError, ResumeError
+
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_MOMENTS, _PROGRESS = "training.safetensors", "training.json"
+_FREE_TRAINING = ("log_every_steps", "checkpoint_every_steps", "n_threads")
+
+
+def save_model(folder: Path, network: RelationalTransformer, about: dict[str, Any]) -> None:
+    """Write a finished network; `about` is JSON with the sizes under "model". Whole or absent."""
+    with storage.new_folder(folder) as draft:
+        _write_model(draft, network, about)
+
+
+def save_training(
+    folder: Path,
+    network: RelationalTransformer,
+    about: dict[str, Any],
+    optimizer: torch.optim.Optimizer,
+    progress: dict[str, Any],
+) -> None:
+    """Write an unfinished run: the network, the optimizer's moments, JSON values. Whole or absent."""
+    with storage.new_folder(folder) as draft:
+        _write_model(draft, network, about)
+        moments = {
+            f"{name}.{key}": value
+            for name, parameter in network.named_parameters()
+            for key, value in optimizer.state.get(parameter, {}).items()
+        }
+        save_file(_for_file(moments), draft / _MOMENTS)
+        storage.write_json(draft / _PROGRESS, progress)
+
+
+def load_model(folder: Path | str) -> tuple[RelationalTransformer, dict[str, Any]]:
+    """The network of a checkpoint, on the CPU, and its description.
+
+    Raises
+    ------
+    DataError : a file is missing or broken, or the weights do not fit the sizes in config.json; the first
+        missing, unknown or misshapen key is named.
+    """
+    folder = Path(folder)
+    about = storage.read_json(folder / _CONFIG)
+    try:
+        config = parse_config(ModelConfig, about["model"], source=f"'{folder / _CONFIG}'")
+    except (ConfigError, KeyError, TypeError) as error:
+        raise DataError(f"'{folder / _CONFIG}' gives no valid sizes under 'model' ({error}).") from error
+    network = RelationalTransformer(config)
+    weights = _read(folder / _WEIGHTS)
+    _check(weights, network, folder / _WEIGHTS)
+    network.load_state_dict(weights)
+    return network, about
+
+
+def load_training(
+    folder: Path, network: RelationalTransformer, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Put the state of an unfinished run into `network` and `optimizer`; its JSON values.
+
+    DataError as in `load_model`; a missing moment is an error too.
+    """
+    weights, moments = _read(folder / _WEIGHTS), _read(folder / _MOMENTS)
+    _check(weights, network, folder / _WEIGHTS)
+    network.load_state_dict(weights)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            prefix = f"{names[id(parameter)]}."
+            state = {
+                key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)
+            }
+            if not state:
+                raise DataError(f"'{folder / _MOMENTS}' lacks '{prefix}*'; delete '{folder}' and run again.")
+            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+    return storage.read_json(folder / _PROGRESS)
+
+
+def training_folder(run_folder: Path, step: int) -> Path:
+    """Where a run keeps the state after `step` optimizer steps."""
+    return run_folder / "checkpoints" / f"step-{step:09d}"
+
+
+def latest_checkpoint(run_folder: Path) -> Path | None:
+    """The unfinished state of a run with the most steps, or None."""
+    return max((run_folder / "checkpoints").glob("step-*"), default=None)
+
+
+def check_same_run(folder: Path, about: dict[str, Any]) -> None:
+    """ResumeError unless the checkpoint's description agrees with `about` in all that shapes the weights."""
+    path = folder / _CONFIG
+    found, wanted = (_shaping(description) for description in (storage.read_json(path), about))
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise ResumeError(
+                f"'{path}' belongs to a run with another '{name}' ({found.get(name)!r}, now {value!r}); "
+                f"choose a new run folder or delete that one."
+            )
+
+
+def _shaping(about: dict[str, Any]) -> dict[str, Any]:
+    """A description without what may change between two starts of a run, training settings spread out."""
+    training = {f"training.{name}": value for name, value in about.get("training", {}).items()}
+    free = ["training", "relscale_version", *(f"training.{name}" for name in _FREE_TRAINING)]
+    return {name: value for name, value in {**about, **training}.items() if name not in free}
+
+
+def _write_model(folder: Path, network: RelationalTransformer, about: dict[str, Any]) -> None:
+    save_file(_for_file(network.state_dict()), folder / _WEIGHTS)
+    storage.write_json(folder / _CONFIG, about)
+
+
+def _for_file(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise DataError(f"'{path}' does not exist; give the folder of a checkpoint.") from error
+    except SafetensorError as error:
+        raise DataError(f"'{path}' is not a safetensors file ({error}); make it again.") from error
+
+
+def _check(weights: dict[str, torch.Tensor], network: RelationalTransformer, path: Path) -> None:
+    expected = network.state_dict()
+    remedy = f"it must hold the weights of a network with {network.config!r}."
+    if missing := sorted(expected.keys() - weights.keys()):
+        raise DataError(f"'{path}' lacks '{missing[0]}' ({len(missing)} keys in all); {remedy}")
+    if unknown := sorted(weights.keys() - expected.keys()):
+        raise DataError(f"'{path}' holds the unknown '{unknown[0]}' ({len(unknown)} keys in all); {remedy}")
+    for name, tensor in expected.items():
+        if weights[name].shape != tensor.shape:
+            found, wanted = list(weights[name].shape), list(tensor.shape)
+            raise DataError(f"'{path}' has '{name}' of shape {found}, expected {wanted}; {remedy}")

@@ -1,0 +1,170 @@
+"""Items: which cell each context predicts."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from relscale.model.context import SemType
+from relscale.model.store import NO_TIME, DatabaseStore, TokenStore
+from relscale.platform.errors import DataError
+from relscale.platform.seeds import Purpose, integer, stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """Cells to predict, one per context.
+
+    database int32 [n]  index into the list of names that the items were made for
+    column   int32 [n]  index into `DatabaseStore.columns`
+    node     int64 [n]  row that holds the cell
+    """
+
+    database: np.ndarray
+    column: np.ndarray
+    node: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+    def slice(self, start: int, stop: int) -> "Items":
+        """The items start..stop-1."""
+        where = slice(start, stop)
+        return Items(database=self.database[where], column=self.column[where], node=self.node[where])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingItems:
+    """An endless sequence of training items, each a function of (seed, its number) alone.
+
+    Every non-null cell of every number or boolean feature column is equally likely, so columns are drawn
+    in proportion to their rows, as in PluRel (arXiv:2602.04029); drawing is with replacement, which
+    differs from PluRel's shuffled epochs only where a run sees most cells of a corpus.
+    """
+
+    store: TokenStore
+    names: tuple[str, ...]
+    key: int
+    database: np.ndarray
+    column: np.ndarray
+    ends: np.ndarray
+    """int64 [n_columns]: running sum of the columns' cells."""
+
+    @property
+    def n_cells(self) -> int:
+        """Cells that can be drawn."""
+        return int(self.ends[-1])
+
+    def locate(self, start: int, count: int) -> Items:
+        """Items number start .. start + count - 1; a longer range begins with the same items."""
+        draw = _uniform(self.key, np.arange(start, start + count, dtype=np.uint64)) * self.n_cells
+        cell = draw.astype(np.int64)
+        place = np.searchsorted(self.ends, cell, side="right")
+        rank = cell - np.where(place > 0, self.ends[place - 1], 0)
+        database, column = self.database[place], self.column[place]
+        node = np.empty(count, np.int64)
+        for index in np.unique(database):
+            here = np.flatnonzero(database == index)
+            arrays = self.store.database(self.names[index]).arrays
+            node[here] = arrays.column_rows[arrays.column_ptr[column[here]] + rank[here]]
+        return Items(database=database, column=column, node=node)
+
+
+def training_items(store: TokenStore, names: Sequence[str], seed: int) -> TrainingItems:
+    """The training items of some databases of a store.
+
+    Raises
+    ------
+    DataError : no database has a number or boolean feature column with two different values.
+    """
+    pairs = [(i, c, store.database(name)) for i, name in enumerate(names) for c in _trainable(store, name)]
+    if not pairs:
+        raise DataError(
+            f"none of the {len(names)} databases has a number or boolean column with two different values, "
+            "so there is nothing to train on; add databases."
+        )
+    return TrainingItems(
+        store=store,
+        names=tuple(names),
+        key=integer(seed, Purpose.ITEMS),
+        database=np.array([index for index, _, _ in pairs], np.int32),
+        column=np.array([column for _, column, _ in pairs], np.int32),
+        ends=np.cumsum([database.columns[column].n_cells for _, column, database in pairs], dtype=np.int64),
+    )
+
+
+def evaluation_items(
+    store: TokenStore, names: Sequence[str], *, columns_per_type: int, rows_per_column: int, seed: int
+) -> Items:
+    """A fixed set of items: per database some boolean and some number columns, of each some rows.
+
+    Parameters
+    ----------
+    columns_per_type : at most so many boolean and so many number columns of a database (PluRel: 5).
+    rows_per_column : at most so many different rows of a column (PluRel: 10).
+
+    Returns
+    -------
+    Items ordered by database, type, column as drawn. A database's items depend on its name and the seed,
+    not on the other databases.
+    """
+    parts = [np.empty((3, 0), np.int64)]
+    for index, name in enumerate(names):
+        arrays = store.database(name).arrays
+        rng = stream(seed, Purpose.EVALUATION, int(hashlib.sha256(name.encode()).hexdigest()[:15], 16))
+        for sem_type in (SemType.BOOLEAN, SemType.NUMBER):
+            for column in rng.permutation(_trainable(store, name, sem_type))[:columns_per_type]:
+                rows = arrays.column_rows[arrays.column_ptr[column] : arrays.column_ptr[column + 1]]
+                chosen = rng.choice(rows, min(rows_per_column, len(rows)), replace=False)
+                parts.append(np.stack([np.full(len(chosen), index), np.full(len(chosen), column), chosen]))
+    return _items(*np.concatenate(parts, axis=1))
+
+
+def task_items(database: DatabaseStore, task_name: str, split: str) -> Items:
+    """The items of one split of a task, in the row order of its label file.
+
+    An autocomplete task has no label files: its items are the entity table's rows with a value, in row
+    order, split by time as RelBench does (train up to the val timestamp, val up to the test timestamp).
+    Without a time column all rows are train.
+
+    Raises
+    ------
+    DataError : the database has no such task (those it has are listed).
+    """
+    task = database.task(task_name)
+    column = database.column_index(task.table, task.target_col)
+    if task.is_autocomplete:
+        arrays = database.arrays
+        nodes = np.asarray(arrays.column_rows[arrays.column_ptr[column] : arrays.column_ptr[column + 1]])
+        nodes = nodes[_split_of(database, arrays.node_time[nodes]) == split]
+    else:
+        table = database.table(task_name, split)
+        nodes = np.arange(table.offset, table.offset + table.n_rows)
+    return _items(np.zeros(len(nodes)), np.full(len(nodes), column), nodes)
+
+
+def _trainable(store: TokenStore, name: str, sem_type: SemType | None = None) -> list[int]:
+    columns = enumerate(store.database(name).columns)
+    return [i for i, column in columns if column.trainable and sem_type in (None, column.sem_type)]
+
+
+def _split_of(database: DatabaseStore, time: np.ndarray) -> np.ndarray:
+    later = (time > database.val_timestamp).astype(int) + (time > database.test_timestamp)
+    return np.array(["train", "val", "test"])[np.where(time == NO_TIME, 0, later)]
+
+
+def _items(database: np.ndarray, column: np.ndarray, node: np.ndarray) -> Items:
+    return Items(
+        database=np.asarray(database, np.int32),
+        column=np.asarray(column, np.int32),
+        node=np.asarray(node, np.int64),
+    )
+
+
+def _uniform(key: int, number: np.ndarray) -> np.ndarray:
+    """float64 in [0, 1) per number: the splitmix64 generator (Steele et al. 2014) read at any place."""
+    z = np.uint64(key) + (number + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53

@@ -1,0 +1,133 @@
+"""Predictions: a network and a token store to one row per hidden cell, and the held-out loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from relscale.model.config import SamplerConfig
+from relscale.model.context import ContextBatch, SemType
+from relscale.model.encode import to_tensors
+from relscale.model.items import Items
+from relscale.model.network import RelationalTransformer
+from relscale.model.objective import cell_losses
+from relscale.model.sampler import sample_contexts
+from relscale.model.store import TokenStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """K hidden cells, in the order of the items and then of the context.
+
+    item        int64   [K]  place of the cell's context in the items
+    is_target   bool    [K]  the cell is the item's own; exactly one per item
+    column      int32   [K]  row of the text table that names the cell's column
+    sem_type    int8    [K]  SemType
+    prediction  float32 [K]  z-score, or logit of "true" for a boolean
+    label       float32 [K]  z-score of the hidden value
+    loss        float32 [K]  of `objective.cell_losses`
+    """
+
+    item: np.ndarray
+    is_target: np.ndarray
+    column: np.ndarray
+    sem_type: np.ndarray
+    prediction: np.ndarray
+    label: np.ndarray
+    loss: np.ndarray
+
+    def targets(self) -> "Predictions":
+        """The cells that the items name: one per item, in their order."""
+        return Predictions(**{f.name: getattr(self, f.name)[self.is_target] for f in fields(self)})
+
+
+def predict_items(
+    network: RelationalTransformer,
+    store: TokenStore,
+    names: Sequence[str],
+    items: Items,
+    sampler: SamplerConfig,
+    *,
+    seed: int,
+    batch_size: int = 32,
+) -> Predictions:
+    """Predict the target cell of every item, and whatever else `sampler.mask_prob` hides.
+
+    Parameters
+    ----------
+    network : on the device to compute on.
+    items : cells to predict; `items.database` indexes `names`.
+    seed : of the contexts; equal seeds give equal contexts, whatever batch_size is.
+    """
+    parts = []
+    for first in range(0, len(items), batch_size):
+        some = items.slice(first, first + batch_size)
+        contexts = sample_contexts(store, names, some, sampler, seed=seed, first_index=first)
+        parts.append(_predict(network, contexts, store.embeddings, first))
+    return Predictions(
+        **{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Predictions)}
+    )
+
+
+def held_out_loss(
+    network: RelationalTransformer,
+    store: TokenStore,
+    names: Sequence[str],
+    items: Items,
+    sampler: SamplerConfig,
+    *,
+    seed: int,
+    batch_size: int = 32,
+) -> dict[str, Any]:
+    """The loss on databases that the network was not trained on.
+
+    A task is a column of a database. The loss is the mean over tasks of the mean over a task's hidden
+    cells, as PluRel (arXiv:2602.04029) scores held-out databases; cells that `sampler.mask_prob` hides
+    count for their own column.
+
+    Returns
+    -------
+    loss : mean over all tasks.
+    loss_boolean, loss_number : mean over the tasks of that type; None if there is none.
+    per_database : {name: mean over its tasks}.
+    n_tasks, n_cells : what the means are over.
+    """
+    cells = predict_items(network, store, names, items, sampler, seed=seed, batch_size=batch_size)
+    task = np.stack([np.asarray(items.database)[cells.item], cells.column, cells.sem_type], axis=1)
+    tasks, place, count = np.unique(task, axis=0, return_inverse=True, return_counts=True)
+    losses = np.bincount(place.ravel(), weights=cells.loss) / count
+    database, sem_type = tasks[:, 0], tasks[:, 2]
+    return {
+        "loss": _mean(losses),
+        "loss_boolean": _mean(losses[sem_type == SemType.BOOLEAN]),
+        "loss_number": _mean(losses[sem_type == SemType.NUMBER]),
+        "per_database": {names[i]: _mean(losses[database == i]) for i in np.unique(database)},
+        "n_tasks": len(tasks),
+        "n_cells": len(cells.loss),
+    }
+
+
+def _predict(
+    network: RelationalTransformer, contexts: ContextBatch, embeddings: np.ndarray, first: int
+) -> Predictions:
+    """The hidden cells of a batch whose first context belongs to item `first`."""
+    batch = to_tensors(contexts, embeddings, next(network.parameters()).device)
+    with torch.inference_mode():
+        prediction = network(batch)
+        loss = cell_losses(prediction, batch.label, batch.label_type)
+    context, position = np.nonzero(contexts.masked)
+    return Predictions(
+        item=first + context,
+        is_target=position == contexts.target[context],
+        column=contexts.column[contexts.masked],
+        sem_type=contexts.sem_type[contexts.masked],
+        prediction=prediction.cpu().numpy(),
+        label=contexts.value[contexts.masked],
+        loss=loss.cpu().numpy(),
+    )
+
+
+def _mean(losses: np.ndarray) -> float | None:
+    return float(losses.mean()) if len(losses) else None

@@ -1,0 +1,214 @@
+"""Tokenizing: RelBench 3 folders to a token store, resumably."""
+
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from relscale.model.arrays import database_content
+from relscale.model.config import TextConfig
+from relscale.model.source import database_name, read_database, source_digest
+from relscale.model.store import FORMAT, TokenStore, check_format, store_fingerprint, write_arrays
+from relscale.model.text import TextEncoder
+from relscale.platform import storage
+from relscale.platform.dataflow import map_keys, map_keys_here
+from relscale.platform.errors import DataError, RelscaleError, ResumeError
+
+STRINGS_PER_PART = 8192
+"""Strings embedded between two saved states, about half a minute on one core."""
+
+Receipt = dict[str, Any]
+Progress = Callable[[str, int, int], None]
+"""Called with the stage ("databases" or "strings"), how much is done and how much there is."""
+
+
+class Run(Protocol):
+    """How a function is applied to many keys: `platform.dataflow.map_keys` or its like."""
+
+    def __call__(
+        self,
+        function: Callable[[int], Receipt],
+        keys: Sequence[int],
+        *,
+        seconds_per_key: float = ...,
+        on_done: Callable[[Receipt], None] | None = ...,
+    ) -> list[Receipt]: ...
+
+
+def tokenize_folders(
+    folders: Sequence[Path],
+    out: Path,
+    text: TextConfig,
+    *,
+    run: Run | None = None,
+    progress: Progress | None = None,
+) -> TokenStore:
+    """Tokenize RelBench 3 databases, with their task tables, into the token store `out`.
+
+    Work that an earlier, interrupted call finished is kept, and a finished store may be given more
+    databases. The result does not depend on interruptions or on `run`.
+
+    Parameters
+    ----------
+    folders : RelBench 3 folders with different database names; the store keeps their order.
+    run : how the databases are spread; None is Ray Data (`map_keys` on the connected Ray) for several
+        and this process for one. Called with no key when all are done.
+    progress : told about finished databases and embedded strings.
+
+    Raises
+    ------
+    DataError : a folder is not a sound RelBench 3 database (see `read_database`), or two share a name.
+    ResumeError : `out` holds another encoder's or format's store, other content under the same database
+        name, or databases that `folders` lacks.
+    """
+    folders, out = [Path(folder) for folder in folders], Path(out)
+    names = _names(folders)
+    encoder = TextEncoder(text)
+    _check_earlier(out, names, encoder)
+    for folder in (out, out / "databases", out / "text"):
+        storage.sweep_drafts(folder)
+    receipts = _tokenize_each(folders, names, out, run, progress)
+    manifest = {
+        "format": FORMAT,
+        "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+        "databases": receipts,
+    }
+    text_folder = out / "text" / store_fingerprint(manifest)
+    if not text_folder.is_dir():
+        _write_text(out, text_folder, names, encoder, progress)
+    if not (out / "store.json").is_file() or storage.read_json(out / "store.json") != manifest:
+        storage.write_json(out / "store.json", manifest)
+    for old in {*(out / "text").iterdir(), out / "parts"} - {text_folder}:
+        shutil.rmtree(old, ignore_errors=True)
+    return TokenStore.open(out)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    names = [database_name(folder) for folder in folders]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            first = folders[names.index(name)]
+            raise DataError(
+                f"'{first}' and '{folders[place]}' are both named '{name}'; rename one in its manifest."
+            )
+    if not names:
+        raise DataError("there is no database to tokenize; give at least one RelBench 3 folder.")
+    return names
+
+
+def _check_earlier(out: Path, names: Sequence[str], encoder: TextEncoder) -> None:
+    """ResumeError if `out` holds a finished store that this call would not merely extend."""
+    if not (out / "store.json").is_file():
+        return
+    manifest = storage.read_json(out / "store.json")
+    check_format(out, manifest)
+    if manifest["encoder"]["fingerprint"] != encoder.fingerprint:
+        earlier = "'{name}' ({fingerprint})".format(**manifest["encoder"])
+        raise ResumeError(
+            f"'{out}' was made with text encoder {earlier}, now it is '{encoder.name}' "
+            f"({encoder.fingerprint}); tokenize into a new folder."
+        )
+    lost = [entry["name"] for entry in manifest["databases"] if entry["name"] not in names]
+    if lost:
+        raise ResumeError(
+            f"'{out}' holds database '{lost[0]}', which the sources lack; tokenize into a new folder."
+        )
+
+
+def _tokenize_each(
+    folders: Sequence[Path], names: Sequence[str], out: Path, run: Run | None, progress: Progress | None
+) -> list[Receipt]:
+    """Receipts in the order of `folders`; databases that are done are only compared with their source."""
+    n_done = 0
+
+    def count(receipt: Receipt) -> None:
+        nonlocal n_done
+        n_done += 1
+        if progress is not None:
+            progress("databases", n_done, len(folders))
+
+    work = partial(_tokenize_one, [str(folder) for folder in folders], str(out))
+    done = [key for key, name in enumerate(names) if (out / "databases" / name).is_dir()]
+    todo = sorted(set(range(len(folders))) - set(done))
+    receipts = dict(zip(done, map_keys_here(work, done, on_done=count), strict=True))
+    run = run or (map_keys_here if len(todo) <= 1 else map_keys)
+    receipts |= zip(todo, run(work, todo, seconds_per_key=1.0, on_done=count), strict=True)
+    for receipt in receipts.values():
+        if "error" in receipt:
+            raise (ResumeError if receipt["resume"] else DataError)(receipt["error"])
+    return [receipts[key] for key in range(len(folders))]
+
+
+def _tokenize_one(folders: Sequence[str], out: str, key: int) -> Receipt:
+    """Tokenize one database unless that is done; a user's error travels back as text."""
+    try:
+        return _database_receipt(Path(folders[key]), Path(out))
+    except RelscaleError as error:
+        return {"error": str(error), "resume": isinstance(error, ResumeError)}
+
+
+def _database_receipt(folder: Path, out: Path) -> Receipt:
+    name, digest = database_name(folder), source_digest(folder)
+    final = out / "databases" / name
+    if not final.is_dir():
+        content = database_content(read_database(folder))
+        with storage.new_folder(final) as draft:
+            pq.write_table(pa.table({"string": content.strings}), draft / "strings.parquet")
+            layout = write_arrays(draft / "arrays.bin", content.arrays)
+            meta = {"format": FORMAT, "digest": digest, **content.meta, "arrays": layout}
+            storage.write_json(draft / "meta.json", meta)
+    meta = storage.read_json(final / "meta.json")
+    check_format(final, meta)
+    if meta["digest"] != digest:
+        raise ResumeError(
+            f"'{final}' was made from other content than '{folder}' has now; tokenize into a new folder."
+        )
+    return {"name": name, "digest": digest, "n_strings": meta["n_strings"], "n_cells": meta["n_cells"]}
+
+
+def _write_text(
+    out: Path, final: Path, names: Sequence[str], encoder: TextEncoder, progress: Progress | None
+) -> None:
+    """Write the union of the databases' strings, their vectors and each database's place in it."""
+    local = [pq.read_table(out / "databases" / name / "strings.parquet")["string"] for name in names]
+    strings = pc.unique(pa.chunked_array([chunk for column in local for chunk in column.chunks]))
+    strings = strings.take(pc.sort_indices(strings))
+    embeddings = _embed(strings.to_pylist(), out / "parts", encoder, progress)
+    with storage.new_folder(final) as draft:
+        pq.write_table(pa.table({"string": strings}), draft / "strings.parquet")
+        np.save(draft / "embeddings.npy", embeddings)
+        rows = [pc.index_in(column, strings).to_numpy() for column in local]
+        np.save(draft / "rows.npy", np.concatenate(rows).astype(np.int32))
+
+
+def _embed(strings: list[str], parts: Path, encoder: TextEncoder, progress: Progress | None) -> np.ndarray:
+    """Encode part by part; a part that an interrupted call saved is not encoded again."""
+
+    def report(n_before: int, n_done: int) -> None:
+        if progress is not None:
+            progress("strings", n_before + n_done, len(strings))
+
+    vectors = []
+    for start in range(0, len(strings), STRINGS_PER_PART):
+        block = strings[start : start + STRINGS_PER_PART]
+        content = "\0".join([encoder.fingerprint, *block])
+        path = parts / f"{hashlib.sha256(content.encode()).hexdigest()}.npy"
+        if not path.is_file():
+            _save(path, encoder.encode(block, on_batch=partial(report, start)))
+        vectors.append(np.load(path))
+        report(start, len(block))
+    return np.concatenate(vectors)
+
+
+def _save(path: Path, vectors: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, vectors)
+    storage.write_bytes(path, buffer.getvalue())

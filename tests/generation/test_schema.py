@@ -1,0 +1,71 @@
+"""Schemas: the laws of their parts, and what they may not be."""
+
+import graphlib
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from relscale.generation.config import GeneratorConfig
+from relscale.generation.schema import Schema, TableSpec, sample_schema
+
+
+def table(name: str, parents: tuple[int, ...], is_activity: bool) -> TableSpec:
+    return TableSpec(name=name, n_rows=3, parents=parents, columns=(), is_activity=is_activity)
+
+
+def schemas(count: int, config: GeneratorConfig) -> list[Schema]:
+    return [sample_schema(config, rng=np.random.default_rng(seed)) for seed in range(count)]
+
+
+def test_column_counts_follow_the_power_law() -> None:
+    drawn = [len(t.columns) for s in schemas(400, GeneratorConfig()) for t in s.tables]
+    weights = 1 / np.arange(3, 41)
+    expected = weights / weights.sum() * len(drawn)
+    observed = np.bincount(drawn, minlength=41)[3:]
+    assert chisquare(observed, expected).pvalue > 0.01
+    assert abs(np.mean(drawn) - 13.68) < 0.7
+
+
+def test_types_and_categories_are_uniform() -> None:
+    classes = [c.n_categories for s in schemas(60, GeneratorConfig()) for t in s.tables for c in t.columns]
+    counts = np.bincount(classes, minlength=11)
+    assert counts[1] == 0
+    assert chisquare(counts[[0, *range(2, 11)]], np.array([9] + [1] * 9) / 18 * len(classes)).pvalue > 0.01
+
+
+def test_tables_lie_in_their_ranges_and_kinds() -> None:
+    config = GeneratorConfig(num_tables=(4, 6), rows_entity=(10, 20), rows_activity=(30, 40))
+    sizes = set()
+    for schema in schemas(50, config):
+        sizes.add(len(schema.tables))
+        referenced = {parent for t in schema.tables for parent in t.parents}
+        for number, t in enumerate(schema.tables):
+            assert t.is_activity == (number not in referenced)
+            assert 30 <= t.n_rows <= 40 if t.is_activity else 10 <= t.n_rows <= 20
+            assert len(t.fkeys) == len(t.parents)
+    assert sizes == {4, 5, 6}
+
+
+def test_sink_share_per_family_is_that_of_the_reference() -> None:
+    for family, share in (("BarabasiAlbert", 0.48), ("WattsStrogatz", 0.15), ("ReverseRandomTree", 0.12)):
+        shares = [
+            np.mean([t.is_activity for t in s.tables])
+            for s in schemas(300, GeneratorConfig(table_layouts=(family,), num_columns=(1, 1)))
+        ]
+        assert abs(np.mean(shares) - share) < 0.025, family
+
+
+def test_one_table_alone_is_an_activity_table() -> None:
+    (only,) = schemas(1, GeneratorConfig(num_tables=(1, 1)))[0].tables
+    assert only.is_activity
+    assert only.parents == ()
+
+
+def test_broken_schemas_are_refused() -> None:
+    with pytest.raises(graphlib.CycleError):
+        Schema(tables=(table("a", (1,), False), table("b", (0,), False)))
+    with pytest.raises(AssertionError, match="wrong kind"):
+        Schema(tables=(table("a", (), True), table("b", (0,), True)))
+    with pytest.raises(AssertionError, match="a parent twice"):
+        Schema(tables=(table("a", (), False), table("b", (0, 0), True)))

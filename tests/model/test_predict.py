@@ -1,0 +1,99 @@
+"""Predictions per item and the held-out loss."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from relscale.model.config import ModelConfig, SamplerConfig
+from relscale.model.context import SemType
+from relscale.model.encode import to_tensors
+from relscale.model.items import evaluation_items
+from relscale.model.network import RelationalTransformer
+from relscale.model.objective import cell_losses
+from relscale.model.predict import held_out_loss, predict_items
+from relscale.model.sampler import sample_contexts
+
+ONE = SamplerConfig(context_length=48, bfs_width=8)
+MANY = ONE.replace(mask_prob=0.5)
+
+
+@pytest.fixture(scope="module")
+def network() -> RelationalTransformer:
+    return RelationalTransformer(ModelConfig(n_blocks=1, d_model=16, n_heads=2, d_ff=32))
+
+
+@pytest.fixture(scope="module")
+def items(toy_store):
+    return evaluation_items(toy_store, toy_store.names, columns_per_type=2, rows_per_column=7, seed=0)
+
+
+def test_one_prediction_per_item_in_their_order(network, toy_store, items):
+    cells = predict_items(network, toy_store, toy_store.names, items, ONE, seed=0, batch_size=5)
+    assert cells.item.tolist() == list(range(len(items)))
+    assert cells.is_target.all()
+    for i in (0, 17, len(items) - 1):
+        contexts = sample_contexts(
+            toy_store, toy_store.names, items.slice(i, i + 1), ONE, seed=0, first_index=i
+        )
+        batch = to_tensors(contexts, toy_store.embeddings)
+        with torch.inference_mode():
+            prediction = network(batch)
+        loss = cell_losses(prediction, batch.label, batch.label_type)
+        assert cells.prediction[i] == pytest.approx(prediction.item(), abs=1e-5)
+        assert cells.loss[i] == pytest.approx(loss.item(), abs=1e-5)
+        assert cells.label[i] == batch.label.item()
+        database = toy_store.database(toy_store.names[items.database[i]])
+        assert cells.column[i] == database.columns[items.column[i]].text_row
+        assert cells.sem_type[i] == database.columns[items.column[i]].sem_type
+
+
+def test_batch_size_and_repetition_change_nothing(network, toy_store, items):
+    runs = [
+        predict_items(network, toy_store, toy_store.names, items, MANY, seed=0, batch_size=n)
+        for n in (4, 32, 32)
+    ]
+    for field in dataclasses.fields(runs[0]):
+        small, large, again = (getattr(run, field.name) for run in runs)
+        np.testing.assert_array_equal(large, again)
+        np.testing.assert_allclose(small, large, rtol=0, atol=1e-5)
+
+
+def test_extra_hidden_cells_come_beside_the_targets(network, toy_store, items):
+    cells = predict_items(network, toy_store, toy_store.names, items, MANY, seed=0)
+    assert len(cells.loss) > 2 * len(items)
+    targets = cells.targets()
+    assert targets.item.tolist() == list(range(len(items)))
+    assert len(targets.loss) == len(targets.column) == len(items)
+
+
+def test_held_out_loss_is_the_mean_over_tasks_of_task_means(network, toy_store, items):
+    names = toy_store.names
+    found = held_out_loss(network, toy_store, names, items, ONE, seed=0)
+    cells = predict_items(network, toy_store, names, items, ONE, seed=0)
+    losses: dict[tuple[int, int, int], list[float]] = {}
+    for i in range(len(items)):
+        key = (int(items.database[i]), int(items.column[i]), int(cells.sem_type[i]))
+        losses.setdefault(key, []).append(float(cells.loss[i]))
+    means = {key: float(np.mean(part)) for key, part in losses.items()}
+
+    def mean(keep) -> float:
+        return float(np.mean([value for key, value in means.items() if keep(key)]))
+
+    assert found["loss"] == pytest.approx(mean(lambda key: True))
+    assert found["loss_boolean"] == pytest.approx(mean(lambda key: key[2] == SemType.BOOLEAN))
+    assert found["loss_number"] == pytest.approx(mean(lambda key: key[2] == SemType.NUMBER))
+    for index, name in enumerate(names):
+        assert found["per_database"][name] == pytest.approx(mean(lambda key, i=index: key[0] == i))
+    assert (found["n_tasks"], found["n_cells"]) == (len(means), len(items)) == (12, 84)
+
+
+def test_a_type_without_tasks_has_no_loss(network, toy_store, items):
+    numbers = evaluation_items(toy_store, ["toy-1"], columns_per_type=2, rows_per_column=3, seed=0)
+    types = [toy_store.database("toy-1").columns[c].sem_type for c in numbers.column]
+    first_number = types.index(SemType.NUMBER)
+    some = numbers.slice(first_number, first_number + 3)
+    found = held_out_loss(network, toy_store, ["toy-1"], some, ONE, seed=0)
+    assert found["loss_boolean"] is None
+    assert found["loss_number"] == found["loss"] == found["per_database"]["toy-1"]
