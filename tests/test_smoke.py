@@ -66,7 +66,8 @@ def test_the_grid_is_complete(first, folder):
     }
     assert (table["status"] == "ok").all()
     assert table["loss"].between(0.05, 5).all()
-    pd.testing.assert_frame_equal(table, pd.read_csv(folder / "results.csv"), check_dtype=False)
+    same = ["n_databases", "tokens", "seed", "loss", "status", "key"]
+    pd.testing.assert_frame_equal(table[same], pd.read_csv(folder / "results.csv")[same])
 
 
 def test_every_stage_left_its_output(first, folder):

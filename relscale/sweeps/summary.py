@@ -54,8 +54,8 @@ def grid_table(results: pd.DataFrame) -> Table:
 def law_table(fit: Mapping[str, Any]) -> Table:
     """L(x) = E + A x^-alpha for each axis, or why there is none."""
     table = Table(title="L(x) = E + A x^-alpha", title_justify="left", title_style="bold")
-    for name in ("axis", "status", "E", "A", "alpha", "95 % interval of alpha", "shape"):
-        table.add_column(name)
+    for name in ("axis", "status", "E", "A", "alpha", "95 % of alpha", "shape"):
+        table.add_column(name, overflow="fold")
     for axis, law in fit["axes"].items():
         interval = (law["ci95"] or {}).get("alpha")
         table.add_row(
