@@ -39,6 +39,7 @@ TORCH_FREE_MODEL = {
     "sampler",
     "arrays",
     "tokenize",
+    "walk",
 }
 
 

@@ -53,7 +53,7 @@ def snapshot(folder: Path) -> dict[str, int]:
     return {
         path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in {"mlflow.db", "study.lock", "study.yaml"}
+        if path.is_file() and path.name not in {"mlflow.db", "study.lock"}
     }
 
 

@@ -90,12 +90,11 @@ def as_boolean(column: TypedColumn, *, where: str) -> TypedColumn:
 def statistics(column: TypedColumn, rows: np.ndarray) -> tuple[float, float]:
     """Mean and sample standard deviation of the raw values in `rows` (bool [n]).
 
-    Where these rows hold fewer than two values, all rows count. A zero deviation becomes 1; a constant
-    boolean gets 0.5 and 0.5, so that true stays positive and false negative.
+    No other row counts, even where these hold too few values: a statistic of later rows would be a leak.
+    An unknown or zero deviation becomes 1, an unknown mean 0; a boolean without a deviation gets 0.5 and
+    0.5, so that true stays positive and false negative.
     """
     values = column.values[column.valid & rows]
-    if len(values) < 2:
-        values = column.values[column.valid]
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(values.mean()) if len(values) else 0.0
         std = float(values.std(ddof=1)) if len(values) > 1 else 0.0

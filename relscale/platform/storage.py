@@ -24,7 +24,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` in one move; ResourceError names a folder that cannot be written."""
+    """Write `data` in one move, unless the file holds it already.
+
+    ResourceError names a folder that cannot be written.
+    """
+    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

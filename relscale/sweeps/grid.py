@@ -58,7 +58,7 @@ def plan_trials(
             f"grid.tokens {list(config.grid.tokens)}: two budgets are the same number of optimizer steps of "
             f"{tokens_per_step} tokens; set them further apart or lower training.batch_size."
         )
-    common = {
+    common: dict[str, object] = {
         "held_out": list(held_out),
         "encoder": encoder,
         "code": code,

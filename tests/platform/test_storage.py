@@ -22,6 +22,13 @@ def test_write_replaces_in_one_move(tmp_path):
     assert names(tmp_path / "deep") == ["a.txt"]
 
 
+def test_equal_content_is_not_written_again(tmp_path):
+    write_text(tmp_path / "a.txt", "same")
+    before = (tmp_path / "a.txt").stat().st_mtime_ns
+    write_text(tmp_path / "a.txt", "same")
+    assert (tmp_path / "a.txt").stat().st_mtime_ns == before
+
+
 def test_nan_is_refused_and_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="Out of range"):
         write_json(tmp_path / "a.json", {"loss": float("nan")})
