@@ -6,8 +6,9 @@ import numpy as np
 
 from relscale.analysis.frontier import EDGE, INTERIOR, UNIT, Minima, View
 from relscale.analysis.projection import MIN_POINTS, AxisFit, too_few_points
-from relscale.analysis.results import AnalysisError, human_count
+from relscale.analysis.results import AnalysisError
 from relscale.analysis.ushape import MIN_DOF, Shape, is_constant
+from relscale.platform.progress import human_count
 
 MIN_POINTS_INTERVAL = 5
 COMFORTABLE_SLICES = 6

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from relscale.analysis.results import human_count
 from relscale.analysis.verdict import NAMES, law_text, reason
+from relscale.platform.progress import human_count
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"  # Okabe-Ito, readable in grey
 _LABELS = {"n_databases": "databases N", "tokens": "training tokens S"}
@@ -34,6 +34,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "relscale",  # equal tables give equal files
 }
+MEAN_PREDICTOR = "loss_mean_predictor"
 _LOWER_IS_BETTER = ("mae", "rmse", "mse", "loss", "error")
 
 
@@ -52,13 +53,19 @@ def loss_curves(results: pd.DataFrame, fit: Mapping[str, Any]) -> Figure:
 
     Parameters
     ----------
-    results : used rows (n_databases, tokens, seed, loss); dots are runs, lines their means.
+    results : used rows (n_databases, tokens, seed, loss); dots are runs, lines their means. With a column
+        loss_mean_predictor, a dashed line shows what a predictor reaches that knows column means alone.
     fit : content of fit.json; interior minima are filled diamonds, those at an edge hollow.
     """
     figure = _figure(11.5, 4.8)
     with matplotlib.rc_context(_STYLE):
         for axes, line_axis in zip(figure.subplots(1, 2, sharey=True), NAMES, strict=True):
             _draw_slices(axes, results, fit["axes"][line_axis]["slices"], line_axis)
+            if MEAN_PREDICTOR in results:
+                axes.axhline(results[MEAN_PREDICTOR].mean(), color=GREY, linewidth=1.2, linestyle="--")
+        if MEAN_PREDICTOR in results:
+            note = {"color": GREY, "fontsize": 9, "va": "bottom", "transform": axes.get_yaxis_transform()}
+            axes.text(0.01, results[MEAN_PREDICTOR].mean(), "column means alone", **note)
     return figure
 
 
@@ -132,7 +139,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
                 trial = trial.sort_values("tokens")
                 axes.plot(trial["tokens"], trial["loss"], color=colours[budget], linewidth=1.1, alpha=0.85)
             axes.set_title(f"{human_count(size)} databases")
-            _count_axis(axes, history["tokens"].to_numpy(), _LABELS["tokens"].replace(" S", ""))
+            _count_axis(axes, np.array(budgets), _LABELS["tokens"].replace(" S", ""))
         for axes in grid[:, 0]:
             axes.set_ylabel("training loss")
         handles = [Line2D([], [], color=colours[value]) for value in budgets]
@@ -272,7 +279,7 @@ def _bars(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, float | None,
 
 
 def _model_name(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("model") or entry.get("checkpoint") or "relscale, zero-shot")
+    return str(entry.get("model") or "relscale, zero-shot")
 
 
 def _draw_bars(axes: Axes, key: tuple[str, ...], entries: Sequence[Mapping[str, Any]]) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 from scipy import stats
 
 from relscale.analysis.laws import centre, gradient, power_law, project
-from relscale.analysis.results import AnalysisError, human_count
+from relscale.analysis.results import AnalysisError
+from relscale.platform.progress import human_count
 
 ALPHA_RANGE = (0.02, 3.0)
 N_SCAN = 120

@@ -13,9 +13,10 @@ import pandas as pd
 
 from relscale.analysis import figures
 from relscale.analysis.fit import fit_results
-from relscale.analysis.results import COLUMNS, check_results, human_count, load_results
+from relscale.analysis.results import COLUMNS, check_results, load_results
 from relscale.analysis.verdict import verdict_sentences
 from relscale.platform import storage
+from relscale.platform.progress import human_count
 
 # Beyond this an SVG of many points makes the page slow to open; its PNG stands in.
 MAX_INLINE_SVG_BYTES = 600_000
@@ -152,10 +153,10 @@ def _score_table(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             name
             for score in scores
             for name, value in score.items()
-            if name not in _SCORE_COLUMNS and isinstance(value, str | int | float)
+            if name not in (*_SCORE_COLUMNS, "checkpoint") and isinstance(value, str | int | float)
         }
     )
-    columns = [*extra, *_SCORE_COLUMNS]
+    columns = [*_SCORE_COLUMNS, *extra]
     rows = [[_cell(name, score.get(name)) for name in columns] for score in scores]
     note = (
         "Visibility says whose labels a prediction may see, always of earlier rows only: "

@@ -97,15 +97,6 @@ def check_results(results: pd.DataFrame, *, drop_nonfinite: bool = False) -> tup
     return table, Rows(read=len(results), used=len(table), dropped=n_dropped, reasons=reasons)
 
 
-def human_count(value: float) -> str:
-    """A count in a reader's digits: 8, 1,024, 524 M, 33.6 B."""
-    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e4)):
-        if value >= 0.9995 * size:
-            divisor = 1e3 if unit == "K" else size
-            return f"{float(f'{value / divisor:.3g}'):,.10g} {unit}"
-    return f"{value:,.10g}" if value == int(value) else f"{value:.3g}"
-
-
 def _check_columns(table: pd.DataFrame) -> None:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from relscale.analysis.results import human_count
+from relscale.platform.progress import human_count
 
 NAMES = {"n_databases": "databases", "tokens": "tokens"}
 _SYMBOLS = {"n_databases": "N", "tokens": "S"}

@@ -94,12 +94,13 @@ def _log_lines(label: str, total: float, unit: str) -> Iterator[Advance]:
 
 
 def _count(done: float, total: float, unit: str) -> str:
-    return f"{human_number(done)}/{human_number(total)} {unit}"
+    return f"{human_count(done)}/{human_count(total)} {unit}"
 
 
-def human_number(value: float) -> str:
-    """A count in at most five characters or so: 950, 12.5k, 4.2M, 32B."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
+def human_count(value: float) -> str:
+    """A count in a reader's digits: 8, 1,024, 524 M, 33.6 B."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e4)):
+        if value >= 0.9995 * size:
+            divisor = 1e3 if unit == "K" else size
+            return f"{float(f'{value / divisor:.3g}'):,.10g} {unit}"
+    return f"{value:,.10g}" if value == int(value) else f"{value:.3g}"

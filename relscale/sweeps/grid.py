@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from relscale.platform.errors import ConfigError
-from relscale.platform.progress import human_number
+from relscale.platform.progress import human_count
 from relscale.sweeps.config import StudyConfig
 
 
@@ -24,7 +24,7 @@ class Trial:
     @property
     def label(self) -> str:
         """Short name for people, such as "N=8 S=1.05M seed=0"."""
-        return f"N={self.n_databases} S={human_number(self.tokens)} seed={self.seed}"
+        return f"N={self.n_databases} S={human_count(self.tokens)} seed={self.seed}"
 
 
 def whole_steps(tokens: int, tokens_per_step: int) -> int:

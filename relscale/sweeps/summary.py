@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relscale.platform.progress import human_number
+from relscale.platform.progress import human_count
 
 
 def summary(
@@ -35,11 +35,13 @@ def summary(
 
 def grid_table(results: pd.DataFrame) -> Table:
     """Held-out loss, mean over seeds: a row for each N, a column for each S."""
-    table = Table(title="Held-out loss", title_justify="left", title_style="bold")
+    known = results.get("loss_mean_predictor", pd.Series(dtype=float)).mean()
+    title = "Held-out loss" + (f" (column means alone: {known:.4f})" if known == known else "")
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("databases", justify="right", style="bold")
     budgets = sorted(results["tokens"].unique())
     for tokens in budgets:
-        table.add_column(f"{human_number(tokens)} tokens", justify="right")
+        table.add_column(f"{human_count(tokens)} tokens", justify="right")
     done = results[results["status"] == "ok"]
     means = done.groupby(["n_databases", "tokens"])["loss"].mean()
     for n in sorted(results["n_databases"].unique()):
@@ -60,7 +62,7 @@ def law_table(fit: Mapping[str, Any]) -> Table:
         interval = (law["ci95"] or {}).get("alpha")
         table.add_row(
             axis,
-            law["code"] or law["status"],
+            law["status"],
             *(_number(law[name]) for name in ("E", "A", "alpha")),
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "—",
             law["u_shape"],
@@ -70,20 +72,25 @@ def law_table(fit: Mapping[str, Any]) -> Table:
 
 def score_table(scores: Sequence[Mapping[str, Any]]) -> Table:
     """Zero-shot scores on real databases beside the baselines under the same visibility."""
-    table = Table(title="Zero-shot on real databases", title_justify="left", title_style="bold")
+    seen = ", ".join(sorted({score["visibility"] for score in scores}))
+    title = f"Zero-shot, all rows of the split (visibility of labels: {seen})"
+    table = Table(title=title, title_justify="left", title_style="bold")
     baselines = list(scores[0]["baselines"])
-    for name in ("task", "rows", "metric", "relscale", "95 % interval", *baselines, "labels seen"):
-        table.add_column(name.replace("_", " "))
+    for name in ("task", "rows", "metric", "relscale", "95 %", *baselines):
+        table.add_column(name.replace("_", " "), overflow="fold")
+    dataset = None
     for score in scores:
-        low, high = score["ci95"] or (None, None)
+        if score["dataset"] != dataset:
+            dataset = score["dataset"]
+            table.add_section()
+            table.add_row(f"[bold]{dataset}[/]")
         table.add_row(
-            f"{score['dataset']}/{score['task']}",
+            score["task"],
             str(score["rows"]),
             score["metric"],
-            _number(score["value"]),
-            f"{_number(low)} to {_number(high)}",
-            *(_number(score["baselines"].get(name)) for name in baselines),
-            score["visibility"],
+            f"{score['value']:.3f}",
+            "{:.3f}–{:.3f}".format(*score["ci95"]),
+            *(f"{score['baselines'][name]:.3f}" for name in baselines),
         )
     return table
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from relscale.analysis.results import AnalysisError, check_results, human_count, load_results
+from relscale.analysis.results import AnalysisError, check_results, load_results
 from relscale.platform.errors import DataError
 
 
@@ -119,12 +119,3 @@ def test_files_that_are_no_tables(table: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "r.xlsx").write_bytes(b"")
     with pytest.raises(AnalysisError, match=r"ends in '\.xlsx'; results are read from \.csv or \.parquet"):
         load_results(tmp_path / "r.xlsx")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(8, "8"), (1024, "1,024"), (16_384, "16.4 K"), (524_288_000, "524 M"), (33_554_432_000, "33.6 B"),
-     (999_999_999, "1 B"), (0.5, "0.5"), (2e12, "2 T")],
-)  # fmt: skip
-def test_human_count(value: float, text: str) -> None:
-    assert human_count(value) == text

@@ -89,6 +89,20 @@ def test_held_out_loss_is_the_mean_over_tasks_of_task_means(network, toy_store, 
     assert (found["n_tasks"], found["n_cells"]) == (len(means), len(items)) == (12, 84)
 
 
+def test_the_mean_predictor_knows_base_rates_alone(network, toy_store, items):
+    names = toy_store.names
+    found = held_out_loss(network, toy_store, names, items, ONE, seed=0)["loss_mean_predictor"]
+    cells = predict_items(network, toy_store, names, items, ONE, seed=0)
+    losses: dict[tuple[int, int], list[float]] = {}
+    for i, label in enumerate(cells.label.astype(float)):
+        column = toy_store.database(names[items.database[i]]).columns[items.column[i]]
+        rate = column.mean if label > 0 else 1 - column.mean
+        huber = label**2 / 2 if abs(label) < 1 else abs(label) - 0.5
+        loss = -np.log(rate) if column.sem_type == SemType.BOOLEAN else huber
+        losses.setdefault((int(items.database[i]), int(items.column[i])), []).append(loss)
+    assert found == pytest.approx(np.mean([np.mean(part) for part in losses.values()]), rel=1e-5)
+
+
 def test_a_type_without_tasks_has_no_loss(network, toy_store, items):
     numbers = evaluation_items(toy_store, ["toy-1"], columns_per_type=2, rows_per_column=3, seed=0)
     types = [toy_store.database("toy-1").columns[c].sem_type for c in numbers.column]

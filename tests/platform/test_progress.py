@@ -7,10 +7,12 @@ from relscale.platform import progress
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (950, "950"), (12_500, "12.5k"), (4_200_000, "4.2M"), (3.2e10, "32B")]
-)
-def test_human_number(value, text):
-    assert progress.human_number(value) == text
+    ("value", "text"),
+    [(8, "8"), (1024, "1,024"), (16_384, "16.4 K"), (524_288_000, "524 M"), (33_554_432_000, "33.6 B"),
+     (999_999_999, "1 B"), (0.5, "0.5"), (2e12, "2 T")],
+)  # fmt: skip
+def test_human_count(value: float, text: str) -> None:
+    assert progress.human_count(value) == text
 
 
 def test_a_log_gets_one_line_for_every_tenth(monkeypatch):
@@ -21,7 +23,7 @@ def test_a_log_gets_one_line_for_every_tenth(monkeypatch):
             advance(1, note="loss 0.5")
     lines = log.getvalue().splitlines()
     assert len(lines) == 10
-    assert lines[-1].startswith("train") and "1k/1k tokens" in lines[-1] and "loss 0.5" in lines[-1]
+    assert lines[-1].startswith("train") and "1,000/1,000 tokens" in lines[-1] and "loss 0.5" in lines[-1]
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):
