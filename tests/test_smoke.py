@@ -4,48 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
-from relscale.platform.config import load_config, parse_config
+from relscale.platform.config import load_config
 from relscale.platform.errors import DataError, ResourceError
 from relscale.platform.storage import read_json
 from relscale.sweeps.config import StudyConfig
-from relscale.sweeps.study import StudyOutcome, run_study
+from relscale.sweeps.study import run_study
 
 pytestmark = pytest.mark.ray
-
-TINY = {
-    "name": "tiny",
-    "corpus": {
-        "generator": {
-            "num_tables": [3, 3],
-            "rows_entity": [40, 60],
-            "rows_activity": [80, 120],
-            "num_columns": [3, 4],
-        },
-        "held_out_databases": 2,
-    },
-    "sampler": {"context_length": 32, "bfs_width": 4, "mask_prob": 0.5},
-    "model": {"n_blocks": 1, "d_model": 16, "n_heads": 2, "d_ff": 32},
-    "training": {"batch_size": 4, "log_every_steps": 2, "checkpoint_every_steps": 2},
-    "grid": {"n_databases": [1, 2, 3], "tokens": [256, 512, 1024]},
-    "evaluation": {"columns_per_type": 2, "rows_per_column": 4},
-    "analysis": {"n_boot": 100},
-}
-
-
-def study(**changes: object) -> StudyConfig:
-    return parse_config(StudyConfig, {**TINY, **changes}, source="the test")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("study")
-
-
-@pytest.fixture(scope="module")
-def first(ray_session, folder) -> StudyOutcome:
-    return run_study(study(), folder)
 
 
 def snapshot(folder: Path) -> dict[str, int]:
@@ -57,7 +23,8 @@ def snapshot(folder: Path) -> dict[str, int]:
     }
 
 
-def test_the_grid_is_complete(first, folder):
+def test_the_grid_is_complete(tiny_study, tiny):
+    folder, first = tiny_study
     table = pd.read_parquet(folder / "results.parquet")
     assert first.n_trials_run == 9
     assert list(table.columns[:5]) == ["n_databases", "tokens", "seed", "loss", "status"]
@@ -70,23 +37,26 @@ def test_the_grid_is_complete(first, folder):
     pd.testing.assert_frame_equal(table[same], pd.read_csv(folder / "results.csv")[same])
 
 
-def test_every_stage_left_its_output(first, folder):
+def test_every_stage_left_its_output(tiny_study, tiny):
+    folder, _ = tiny_study
     assert set(read_json(folder / "fit.json")["axes"]) == {"n_databases", "tokens"}
     assert "<html" in (folder / "report.html").read_text()
     assert len(list((folder / "figures").glob("*.png"))) >= 5
     assert len(pd.read_parquet(folder / "corpus" / "index.parquet")) >= 3
     resolved = load_config(StudyConfig, folder / "study.yaml")
-    assert resolved == study()
+    assert resolved == tiny()
     trial = next((folder / "trials").iterdir())
     assert (trial / "final" / "model.safetensors").is_file() and (trial / "final" / "config.json").is_file()
 
 
-def test_training_and_held_out_databases_are_apart(first, folder):
+def test_training_and_held_out_databases_are_apart(tiny_study, tiny):
+    folder, _ = tiny_study
     seeds = [set(pd.read_parquet(folder / name / "index.parquet")["seed"]) for name in ("corpus", "held-out")]
     assert seeds[0].isdisjoint(seeds[1])
 
 
-def test_mlflow_holds_every_trial_with_its_curve(first, folder):
+def test_mlflow_holds_every_trial_with_its_curve(tiny_study, tiny):
+    folder, _ = tiny_study
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
@@ -109,47 +79,47 @@ def test_mlflow_holds_every_trial_with_its_curve(first, folder):
     }
 
 
-def test_a_second_run_does_no_work(first, folder):
+def test_a_second_run_does_no_work(tiny_study, tiny):
+    folder, first = tiny_study
     before = snapshot(folder)
-    again = run_study(study(), folder)
+    again = run_study(tiny(), folder)
     assert again.n_trials_run == 0
     assert snapshot(folder) == before
     pd.testing.assert_frame_equal(again.results, first.results)
     assert again.fit == first.fit
 
 
-def test_a_lost_trial_is_run_again_with_the_same_result(first, folder):
+def test_a_lost_trial_is_run_again_with_the_same_result(tiny_study, tiny):
+    folder, first = tiny_study
     import shutil
 
     lost = first.results.iloc[4]
     shutil.rmtree(folder / "trials" / lost["key"])
-    again = run_study(study(), folder)
+    again = run_study(tiny(), folder)
     assert again.n_trials_run == 1
     same = ["n_databases", "tokens", "seed", "loss", "status", "key"]
     pd.testing.assert_frame_equal(again.results[same], first.results[same])
 
 
-def test_a_larger_grid_keeps_what_is_done(first, folder):
-    grown = run_study(study(grid={"n_databases": [1, 2, 3, 4], "tokens": [256, 512, 1024]}), folder)
+def test_a_larger_grid_keeps_what_is_done(tiny_study, tiny):
+    folder, first = tiny_study
+    grown = run_study(tiny(grid={"n_databases": [1, 2, 3, 4], "tokens": [256, 512, 1024]}), folder)
     assert grown.n_trials_run == 3
     kept = grown.results[grown.results["n_databases"] < 4].reset_index(drop=True)
     assert kept["loss"].tolist() == first.results["loss"].tolist()
 
 
-def test_one_process_at_a_time(first, folder):
+def test_one_process_at_a_time(tiny_study, tiny):
+    folder, _ = tiny_study
     import fcntl
 
     with (folder / "study.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ResourceError, match="another relscale process works in"):
-            run_study(study(), folder)
+            run_study(tiny(), folder)
 
 
-def test_training_seeds_must_not_reach_the_held_out_ones(ray_session, tmp_path):
-    corpus = {**TINY["corpus"], "held_out_seed_offset": 1}  # type: ignore[dict-item]
+def test_training_seeds_must_not_reach_the_held_out_ones(ray_session, tiny, tmp_path):
+    corpus = {**tiny().corpus.model_dump(), "held_out_seed_offset": 1}
     with pytest.raises(DataError, match="reach the other corpus"):
-        run_study(study(corpus=corpus), tmp_path)
-
-
-def test_yaml_of_the_tiny_study_is_plain():
-    assert yaml.safe_load(study().to_yaml())["name"] == "tiny"
+        run_study(tiny(corpus=corpus), tmp_path)

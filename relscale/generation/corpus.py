@@ -90,6 +90,7 @@ def generate_corpus(
         raise ConfigError(
             f"num_databases is {num_databases} and seed_offset {seed_offset}; at least 1 and 0 are needed."
         )
+    out = out.absolute()  # workers have working folders of their own
     identity = _claim(out, config, preset=preset, seed_offset=seed_offset)
     storage.sweep_drafts(out / "databases")
     storage.sweep_drafts(out / "rejected")

@@ -69,7 +69,8 @@ def tokenize_folders(
     ResumeError : `out` holds another encoder's or format's store, other content under the same database
         name, or databases that `folders` lacks.
     """
-    folders, out = [Path(folder) for folder in folders], Path(out)
+    # Workers have working folders of their own.
+    folders, out = [Path(folder).absolute() for folder in folders], Path(out).absolute()
     names = _names(folders)
     encoder = TextEncoder(text)
     _check_earlier(out, names, encoder)

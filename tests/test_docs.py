@@ -1,0 +1,78 @@
+"""The documents tell the truth: their commands run, their links lead somewhere."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from relscale.cli import app, main
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands_in(document: Path) -> list[str]:
+    """The lines of a document's bash blocks."""
+    blocks = re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def tour(tmp_path, monkeypatch) -> Path:
+    """An empty folder with the study files and a results table where the documents have them."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    rows = [f"{n},{s},0,{0.4 + 0.1 / n + 1e4 / s}" for n in (2, 4, 8) for s in (65536, 131072, 262144)]
+    table = "\n".join(["n_databases,tokens,seed,loss", *rows])
+    (tmp_path / "runs" / "demo" / "results.csv").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_the_tour_of_the_pipeline_runs_as_written(tour, monkeypatch):
+    commands = commands_in(ROOT / "docs" / "pipeline.md")
+    assert len(commands) >= 4
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code, command
+    made = tour / "runs" / "tour"
+    assert len(list((made / "corpus" / "databases").iterdir())) == 4
+    assert (made / "run" / "final" / "model.safetensors").is_file()
+    assert (made / "fit" / "report.html").is_file()
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = [
+        command.split()[1] for command in commands_in(ROOT / "README.md") if command.startswith("make")
+    ]
+    makefile = (ROOT / "Makefile").read_text()
+    assert {"demo", "test"} <= set(targets)
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_named_command_exists(document):
+    known = {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }
+    named = set(re.findall(r"`relscale ([a-z]+)", document.read_text()))
+    assert named <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document):
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, target
