@@ -17,6 +17,8 @@ from rich.progress import (
 console = Console(highlight=False)
 """The one place that relscale prints to."""
 
+SECONDS_BETWEEN_LINES = 5.0
+
 Advance = Callable[..., None]
 """`advance(amount=1, note="")`: so much more is done; `note` stands beside the bar."""
 
@@ -25,8 +27,8 @@ Advance = Callable[..., None]
 def bar(label: str, total: float, unit: str) -> Iterator[Advance]:
     """Show the progress of `total` units of work; yields the function that advances it.
 
-    On a terminal it is a bar with the time left; elsewhere one line for every tenth of the work, so that
-    the log of a submitted job stays readable.
+    On a terminal it is a bar with the time left; elsewhere a line for a tenth of the work, five seconds
+    apart at least, and one for its end, so that the log of a submitted job stays readable.
     """
     with (
         _terminal_bar(label, total, unit)
@@ -80,15 +82,17 @@ def _terminal_bar(label: str, total: float, unit: str) -> Iterator[Advance]:
 
 @contextlib.contextmanager
 def _log_lines(label: str, total: float, unit: str) -> Iterator[Advance]:
-    started, done, tenths = time.monotonic(), 0.0, 0
+    started = last = time.monotonic()
+    done, tenths = 0.0, 0
 
     def advance(amount: float = 1, note: str = "") -> None:
-        nonlocal done, tenths
-        done += amount
-        if total and int(10 * done / total) > tenths:
-            tenths = int(10 * done / total)
-            seconds = time.monotonic() - started
-            console.print(f"{label:<12} {_count(done, total, unit)}  {seconds:.0f} s  {note}".rstrip())
+        nonlocal done, tenths, last
+        before, done, now = done, done + amount, time.monotonic()
+        ends = before < total <= done
+        if ends or (int(10 * done / total) > tenths and now - last >= SECONDS_BETWEEN_LINES):
+            tenths, last = int(10 * done / total), now
+            line = f"{label:<12} {_count(done, total, unit)}  {now - started:.0f} s  {note}"
+            console.print(line.rstrip(), soft_wrap=True)
 
     yield advance
 

@@ -6,6 +6,7 @@ same content, by a process that was killed half-way or by a rerun, and changes n
 
 import logging
 import os
+import time
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -91,9 +92,9 @@ class Tracker:
 
         new = list(points)
         last = {name: self._last_step(run_id, name) for name in {point.metric for point in new}}
+        now = int(1000 * time.time())
         metrics = [
-            # The timestamp orders points of one step; a constant keeps a repeated call identical.
-            Metric(point.metric, point.value, 0, point.tokens)
+            Metric(point.metric, point.value, now, point.tokens)
             for point in new
             if point.tokens > last[point.metric]
         ]

@@ -15,14 +15,16 @@ def test_human_count(value: float, text: str) -> None:
     assert progress.human_count(value) == text
 
 
-def test_a_log_gets_one_line_for_every_tenth(monkeypatch):
+@pytest.mark.parametrize(("pause", "n_lines"), [(0.0, 10), (3600.0, 1)])
+def test_a_log_gets_a_line_for_a_tenth_but_not_too_often(monkeypatch, pause, n_lines):
     log = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=log))
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", pause)
     with progress.bar("train", 1000, "tokens") as advance:
         for _ in range(1000):
             advance(1, note="loss 0.5")
     lines = log.getvalue().splitlines()
-    assert len(lines) == 10
+    assert len(lines) == n_lines
     assert lines[-1].startswith("train") and "1,000/1,000 tokens" in lines[-1] and "loss 0.5" in lines[-1]
 
 
