@@ -19,7 +19,7 @@ def snapshot(folder: Path) -> dict[str, int]:
     return {
         path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in {"mlflow.db", "study.lock"}
+        if path.is_file() and path.name not in {"mlflow.db", "relscale.lock"}
     }
 
 
@@ -113,7 +113,7 @@ def test_one_process_at_a_time(tiny_study, tiny):
     folder, _ = tiny_study
     import fcntl
 
-    with (folder / "study.lock").open("w") as lock:
+    with (folder / "relscale.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ResourceError, match="another relscale process works in"):
             run_study(tiny(), folder)

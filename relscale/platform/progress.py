@@ -89,8 +89,9 @@ def _log_lines(label: str, total: float, unit: str) -> Iterator[Advance]:
         nonlocal done, tenths, last
         before, done, now = done, done + amount, time.monotonic()
         ends = before < total <= done
-        if ends or (int(10 * done / total) > tenths and now - last >= SECONDS_BETWEEN_LINES):
-            tenths, last = int(10 * done / total), now
+        tenth = int(10 * done / total) if total else 10
+        if ends or (tenth > tenths and now - last >= SECONDS_BETWEEN_LINES):
+            tenths, last = tenth, now
             line = f"{label:<12} {_count(done, total, unit)}  {now - started:.0f} s  {note}"
             console.print(line.rstrip(), soft_wrap=True)
 

@@ -1,12 +1,13 @@
 """Files that are whole or absent: written beside, flushed, renamed."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,32 @@ def digest_files(folder: Path, *, exclude: frozenset[str] = frozenset()) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{name}\0{content}\n".encode())
     return total.hexdigest()
+
+
+@contextlib.contextmanager
+def unless_current(stamp: Path, inputs: Mapping[str, Any], outputs: Sequence[Path]) -> Iterator[bool]:
+    """True if work must be done: an output is missing, or `stamp` was not left by equal inputs.
+
+    The stamp is written when the block ends well, so half-done work is never taken for done.
+    """
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    whole = stamp.is_file() and all(path.exists() for path in outputs)
+    must_run = not whole or read_json(stamp).get("inputs") != digest
+    if must_run:
+        stamp.unlink(missing_ok=True)
+    yield must_run
+    if must_run:
+        write_json(stamp, {"inputs": digest})
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process however it ends."""
+    with (folder / "relscale.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ResourceError(
+                f"another relscale process works in '{folder}'; wait for it, or choose another --out."
+            ) from error
+        yield

@@ -4,12 +4,9 @@ Every stage recognises what is done already, so running a study again resumes it
 one does no work.
 """
 
-import contextlib
-import fcntl
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,9 +23,10 @@ from relscale.model.tokenize import tokenize_folders
 from relscale.platform import storage
 from relscale.platform.cluster import connect
 from relscale.platform.dataflow import Receipt, on_cluster
-from relscale.platform.errors import DataError, ResourceError
+from relscale.platform.errors import DataError
 from relscale.platform.progress import bar, stages
 from relscale.platform.tracking import Tracker
+from relscale.sweeps.collect import collect_curves, collect_results, trial_folder
 from relscale.sweeps.config import StudyConfig
 from relscale.sweeps.grid import Trial, plan_trials
 from relscale.sweeps.launch import run_trials
@@ -61,7 +59,7 @@ def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
     DataError, ResumeError, ConfigError : as the stages raise them.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with _alone_in(out), on_cluster(config.cluster) as run:
+    with storage.alone_in(out), on_cluster(config.cluster) as run:
         tracker = Tracker(config.tracking, out, config.name)
         storage.write_text(out / "study.yaml", config.to_yaml())
         store = make_store(config, out, run, held_out=False)
@@ -77,9 +75,9 @@ def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
         facts = _facts(config, store, held_out, code)
         sweep_key = hashlib.sha256("".join(sorted(trial.key for trial in trials)).encode()).hexdigest()[:16]
         record = SweepRecord(tracker, sweep_key, f"sweep {config.name}", facts)
-        todo = [trial for trial in trials if finished(_folder(out, trial)) is None]
+        todo = [trial for trial in trials if finished(trial_folder(out, trial)) is None]
         failures = _run_grid(config, out, todo, trials, record)
-        results = _collect(out, trials, failures)
+        results = collect_results(out, trials, failures)
         scores = _zero_shot(config, out, results)
         fit, report, is_new = _analyse(config, out, trials, results, scores, facts)
         _record_grid(out, trials, results, record)
@@ -128,10 +126,6 @@ def _check_apart(config: StudyConfig, last_seed: int, *, held_out: bool) -> None
         )
 
 
-def _folder(out: Path, trial: Trial) -> Path:
-    return out / "trials" / trial.key
-
-
 def _run_grid(
     config: StudyConfig, out: Path, todo: Sequence[Trial], trials: Sequence[Trial], record: SweepRecord
 ) -> dict[str, str]:
@@ -173,7 +167,7 @@ def _job(config: StudyConfig, out: Path, trial: Trial) -> TrialJob:
     root = out.resolve()
     return TrialJob(
         key=trial.key,
-        folder=_folder(root, trial),
+        folder=trial_folder(root, trial),
         store=root / "corpus-store",
         held_out_store=root / "held-out-store",
         n_databases=trial.n_databases,
@@ -185,30 +179,6 @@ def _job(config: StudyConfig, out: Path, trial: Trial) -> TrialJob:
         evaluation=config.evaluation,
         trial=config.trial,
     )
-
-
-def _collect(out: Path, trials: Sequence[Trial], failures: Mapping[str, str]) -> pd.DataFrame:
-    """The results table, one row per trial in the order of the grid; written as Parquet and CSV."""
-    rows = []
-    for trial in trials:
-        result = finished(_folder(out, trial)) or {
-            "n_databases": trial.n_databases,
-            "tokens": trial.tokens,
-            "seed": trial.seed,
-            "loss": None,
-            "status": "failed",
-            "reason": failures.get(trial.key, "the trial ended without a result"),
-            "key": trial.key,
-        }
-        rows.append({name: value for name, value in result.items() if name != "per_database"})
-    first = ["n_databases", "tokens", "seed", "loss", "status", "reason"]
-    table = pd.DataFrame(rows).sort_values(first[:3], ignore_index=True)
-    table = table[[*first, *table.columns.difference(first, sort=False)]].astype({"loss": "float64"})
-    storage.write_bytes(out / "results.parquet", table.to_parquet(index=False))
-    storage.write_text(out / "results.csv", table.to_csv(index=False))
-    if not (table["status"] == "ok").any():
-        raise DataError(f"every trial failed; the first: {table['reason'].iloc[0]}")
-    return table
 
 
 def _zero_shot(config: StudyConfig, out: Path, results: pd.DataFrame) -> list[dict[str, Any]]:
@@ -224,7 +194,7 @@ def _zero_shot(config: StudyConfig, out: Path, results: pd.DataFrame) -> list[di
     for dataset in config.zero_shot.datasets:
         folder = out / "zero-shot" / Path(dataset).name
         inputs = {"trial": best["key"], "dataset": dataset, "settings": config.zero_shot.fingerprint()}
-        with _unless_current(folder / "inputs.json", inputs) as must_run:
+        with storage.unless_current(folder / "inputs.json", inputs, [folder / "scores.json"]) as must_run:
             if must_run:
                 source = real_database(dataset, out / "real")
                 with bar("zero-shot", 1, "databases") as advance:
@@ -257,10 +227,10 @@ def _analyse(
     report = out / "report.html"
     digest = hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
     inputs = {"results": digest, "scores": scores, "analysis": config.analysis.model_dump(), "facts": facts}
-    with _unless_current(out / "report.json", inputs) as must_run:
+    with storage.unless_current(out / "report.json", inputs, [report, out / "fit.json"]) as must_run:
         if must_run:
             fit = fit_results(results, n_boot=config.analysis.n_boot)
-            history = _histories(out, trials)
+            history = collect_curves(out, trials)
             write_report(
                 out,
                 title=f"Scaling study {config.name}",
@@ -271,24 +241,6 @@ def _analyse(
                 facts=facts,
             )
     return storage.read_json(out / "fit.json"), report, must_run
-
-
-def _histories(out: Path, trials: Sequence[Trial]) -> pd.DataFrame:
-    """Training curves of all trials, one row per logged step."""
-    from relscale.model.pretrain import read_metrics
-
-    return pd.DataFrame(
-        {
-            "trial": trial.key,
-            "n_databases": trial.n_databases,
-            "tokens_total": trial.tokens,
-            "seed": trial.seed,
-            "tokens": line["tokens"],
-            "loss": line["loss"],
-        }
-        for trial in trials
-        for line in read_metrics(_folder(out, trial))
-    )
 
 
 def _record_grid(out: Path, trials: Sequence[Trial], results: pd.DataFrame, record: SweepRecord) -> None:
@@ -302,7 +254,7 @@ def _record_grid(out: Path, trials: Sequence[Trial], results: pd.DataFrame, reco
         if f"{record.parent}/{trial.key}" in recorded:
             continue
         row = {name: None if pd.isna(value) else value for name, value in rows.loc[trial.key].items()}
-        record.trial_lines(trial, read_metrics(_folder(out, trial)))
+        record.trial_lines(trial, read_metrics(trial_folder(out, trial)))
         record.trial_result(trial, row)
         if row["status"] == "ok":
             recorded.add(f"{record.parent}/{trial.key}")
@@ -327,26 +279,3 @@ def _facts(config: StudyConfig, store: TokenStore, held_out: TokenStore, code: s
         "torch": version("torch"),
         "ray": version("ray"),
     }
-
-
-@contextlib.contextmanager
-def _unless_current(stamp: Path, inputs: Mapping[str, Any]) -> Iterator[bool]:
-    """True if work must be done because `stamp` was not left by equal inputs; leaves it after the work."""
-    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
-    must_run = not stamp.is_file() or storage.read_json(stamp).get("inputs") != digest
-    yield must_run
-    if must_run:
-        storage.write_json(stamp, {"inputs": digest})
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process however it ends."""
-    with (folder / "study.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(
-                f"another relscale process works in '{folder}'; wait for it, or choose another --out."
-            ) from error
-        yield

@@ -2,10 +2,12 @@ import pytest
 
 from relscale.platform.errors import DataError, ResourceError
 from relscale.platform.storage import (
+    alone_in,
     digest_files,
     new_folder,
     read_json,
     sweep_drafts,
+    unless_current,
     write_json,
     write_text,
 )
@@ -91,3 +93,34 @@ def test_a_missing_or_broken_json_is_named(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(DataError, match=r"bad\.json' is not valid JSON"):
         read_json(tmp_path / "bad.json")
+
+
+def test_work_is_done_again_only_for_other_inputs_or_lost_outputs(tmp_path):
+    stamp, output = tmp_path / "stamp.json", tmp_path / "out.txt"
+
+    def work(inputs, *, fail=False) -> bool:
+        with unless_current(stamp, inputs, [output]) as must_run:
+            if must_run:
+                output.write_text("made")
+                if fail:
+                    raise RuntimeError("killed")
+        return must_run
+
+    assert work({"a": 1}) and not work({"a": 1})
+    assert work({"a": 2}) and not work({"a": 2})
+    output.unlink()
+    assert work({"a": 2})
+    with pytest.raises(RuntimeError, match="killed"):
+        work({"a": 3}, fail=True)
+    assert work({"a": 2}), "the failed attempt has overwritten the output"
+
+
+def test_a_folder_has_one_owner_at_a_time(tmp_path):
+    with (
+        alone_in(tmp_path),
+        pytest.raises(ResourceError, match="another relscale process"),
+        alone_in(tmp_path),
+    ):
+        pass
+    with alone_in(tmp_path):
+        pass
