@@ -133,6 +133,12 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(sizes) :]:
             axes.set_visible(False)
+        for axes in grid.flat[max(0, len(sizes) - columns) : len(sizes)]:
+            axes.tick_params(labelbottom=True)
+        # Logarithmic, so that one wild step does not flatten all others.
+        grid.flat[0].set_yscale("log")
+        grid.flat[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        grid.flat[0].yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         for axes, size in zip(grid.flat, sizes, strict=False):
             here = history[history["n_databases"] == size]
             for (_, budget), trial in here.groupby(["trial", "tokens_total"]):

@@ -4,11 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from relscale.platform.progress import human_count
+
+STYLE: dict[str, Any] = {
+    "box": SIMPLE_HEAD,
+    "title_justify": "left",
+    "title_style": "bold",
+    "pad_edge": False,
+    "collapse_padding": True,
+}
 
 
 def summary(
@@ -37,7 +46,7 @@ def grid_table(results: pd.DataFrame) -> Table:
     """Held-out loss, mean over seeds: a row for each N, a column for each S."""
     known = results.get("loss_mean_predictor", pd.Series(dtype=float)).mean()
     title = "Held-out loss" + (f" (column means alone: {known:.4f})" if known == known else "")
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, **STYLE)
     table.add_column("databases", justify="right", style="bold")
     budgets = sorted(results["tokens"].unique())
     for tokens in budgets:
@@ -55,7 +64,7 @@ def grid_table(results: pd.DataFrame) -> Table:
 
 def law_table(fit: Mapping[str, Any]) -> Table:
     """L(x) = E + A x^-alpha for each axis, or why there is none."""
-    table = Table(title="L(x) = E + A x^-alpha", title_justify="left", title_style="bold")
+    table = Table(title="L(x) = E + A x^-alpha", **STYLE)
     for name in ("axis", "status", "E", "A", "alpha", "95 % of alpha", "shape"):
         table.add_column(name, overflow="fold")
     for axis, law in fit["axes"].items():
@@ -74,10 +83,10 @@ def score_table(scores: Sequence[Mapping[str, Any]]) -> Table:
     """Zero-shot scores on real databases beside the baselines under the same visibility."""
     seen = ", ".join(sorted({score["visibility"] for score in scores}))
     title = f"Zero-shot, all rows of the split (visibility of labels: {seen})"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, **STYLE)
     baselines = list(scores[0]["baselines"])
-    for name in ("task", "rows", "metric", "relscale", "95 %", *baselines):
-        table.add_column(name.replace("_", " "), overflow="fold")
+    for name in ("dataset and task", "rows", "metric", "model", "95 %", *baselines):
+        table.add_column(name.replace("_", " "), no_wrap=name in ("dataset and task", "95 %"))
     dataset = None
     for score in scores:
         if score["dataset"] != dataset:
@@ -85,7 +94,7 @@ def score_table(scores: Sequence[Mapping[str, Any]]) -> Table:
             table.add_section()
             table.add_row(f"[bold]{dataset}[/]")
         table.add_row(
-            score["task"],
+            f"  {score['task']}",
             str(score["rows"]),
             score["metric"],
             f"{score['value']:.3f}",
