@@ -11,6 +11,9 @@ from relscale.model.context import SemType
 from relscale.model.source import microseconds
 from relscale.platform.errors import DataError
 
+ROUNDING = 1e-9
+"""Differences below this share of a column's size are rounding noise: such a column is constant."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedColumn:
@@ -91,14 +94,14 @@ def statistics(column: TypedColumn, rows: np.ndarray) -> tuple[float, float]:
     """Mean and sample standard deviation of the raw values in `rows` (bool [n]).
 
     No other row counts, even where these hold too few values: a statistic of later rows would be a leak.
-    An unknown or zero deviation becomes 1, an unknown mean 0; a boolean without a deviation gets 0.5 and
-    0.5, so that true stays positive and false negative.
+    An unknown deviation, or one that is rounding noise, becomes 1, an unknown mean 0; a boolean without a
+    deviation gets 0.5 and 0.5, so that true stays positive and false negative.
     """
     values = column.values[column.valid & rows]
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(values.mean()) if len(values) else 0.0
         std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    if std > 0 and np.isfinite(std):
+    if np.isfinite(std) and std > ROUNDING * abs(mean):
         return mean, std
     return (0.5, 0.5) if column.sem_type == SemType.BOOLEAN else (mean if np.isfinite(mean) else 0.0, 1.0)
 
@@ -113,8 +116,10 @@ def datetime_statistics(parts: Sequence[np.ndarray]) -> tuple[float, float]:
 def is_trainable(column: TypedColumn) -> bool:
     """Whether predicting the column can teach anything: a number or boolean with two different values."""
     values = column.values[column.valid]
-    scalar = column.sem_type in (SemType.NUMBER, SemType.BOOLEAN)
-    return scalar and len(values) > 1 and bool(values.min() < values.max())
+    if column.sem_type not in (SemType.NUMBER, SemType.BOOLEAN) or len(values) < 2:
+        return False
+    low, high = float(values.min()), float(values.max())
+    return high - low > ROUNDING * max(abs(low), abs(high))
 
 
 def row_cells(

@@ -77,6 +77,8 @@ def test_degenerate_statistics_are_finite():
     assert statistics(_column(pa.array([7, 7])), every) == (7.0, 1.0)
     assert statistics(_column(pa.array([None, None], pa.float64())), every) == (0.0, 1.0)
     assert statistics(_column(pa.array([1e308, -1e308])), every) == (0.0, 1.0)
+    nearly = _column(pa.array([0.1 + 0.2, 0.3]))
+    assert statistics(nearly, every) == (pytest.approx(0.3), 1.0) and not is_trainable(nearly)
     assert datetime_statistics([]) == (0.0, 1.0)
     assert datetime_statistics([np.array([1.0]), np.array([3.0])]) == (2.0, 1.0)
 
