@@ -4,6 +4,7 @@ Heavy libraries are imported inside the commands, so that `relscale --help` answ
 """
 
 import sys
+from enum import StrEnum
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +37,13 @@ Set = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for everything that is made.")]
+
+
+class Split(StrEnum):
+    """Splits that can be scored."""
+
+    VAL = "val"
+    TEST = "test"
 
 
 @app.callback(invoke_without_command=True)
@@ -127,7 +135,9 @@ def tokenize(
 def pretrain(
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Token store to train on.")],
     out: Out,
-    tokens: Annotated[int, typer.Option(min=1, help="Training tokens; rounded up to whole steps.")],
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Training tokens [default: the largest of grid.tokens].")
+    ] = None,
     num_databases: Annotated[
         int | None, typer.Option("--num-databases", "-n", min=1, help="Train on the first N [default: all].")
     ] = None,
@@ -158,11 +168,11 @@ def pretrain(
         model=study.model,
         sampler=study.sampler,
         training=study.training,
-        tokens=tokens,
+        tokens=tokens or max(study.grid.tokens),
         seed=seed,
         init=init.resolve() if init else None,
     )
-    total = n_steps(tokens, study.sampler, study.training)
+    total = n_steps(job.tokens, study.sampler, study.training)
     cluster = (
         connect(study.cluster.address, study.cluster.num_cpus)
         if study.trial.n_workers
@@ -243,17 +253,20 @@ def evaluate(
     task: Annotated[
         list[str] | None, typer.Option("--task", "-t", help="Task to score; repeatable [default: all].")
     ] = None,
+    split: Annotated[Split, typer.Option(help="Split of the tasks to score.")] = Split.TEST,
+    device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Score a checkpoint zero-shot on a real database, beside simple baselines on the same rows.
 
-    Writes OUT/scores.json and OUT/predictions/<task>.parquet. Settings: zero_shot.context_seeds.
+    Writes OUT/scores.json and OUT/predictions/<task>.parquet. Settings: zero_shot.context_seeds,
+    evaluation.batch_size, analysis.n_boot.
     """
     study = _load(config, set_)
     from relscale.analysis.zero_shot import evaluate_checkpoint
     from relscale.platform.progress import console
-    from relscale.sweeps.study import real_database
+    from relscale.sweeps.databases import real_database
     from relscale.sweeps.summary import score_table
 
     scores = evaluate_checkpoint(
@@ -261,7 +274,11 @@ def evaluate(
         real_database(dataset, out / "real"),
         out,
         tasks=task or None,
+        split=split.value,
         context_seeds=study.zero_shot.context_seeds,
+        batch_size=study.evaluation.batch_size,
+        n_boot=study.analysis.n_boot,
+        device=device,
     )
     console.print(score_table(scores))
     console.print(f"scores {out / 'scores.json'}, predictions per row {out / 'predictions'}")

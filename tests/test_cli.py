@@ -166,4 +166,4 @@ def test_a_missing_store_and_checkpoint(refused, tmp_path):
     message = refused(
         "evaluate", "--checkpoint", tmp_path / "none", "--dataset", tmp_path, "-o", tmp_path / "e"
     )
-    assert "does not exist" in message
+    assert "is not a RelBench 3 folder (no manifest.yaml)" in message

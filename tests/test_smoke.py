@@ -1,13 +1,16 @@
 """The whole flow at toy size, twice: the second run does no work and changes no file."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from relscale.platform.config import load_config
-from relscale.platform.errors import DataError, ResourceError
+from relscale.platform.errors import DataError, ResourceError, ResumeError
 from relscale.platform.storage import read_json
+from relscale.platform.tracking import Tracker
 from relscale.sweeps.config import StudyConfig
 from relscale.sweeps.study import run_study
 
@@ -57,8 +60,6 @@ def test_training_and_held_out_databases_are_apart(tiny_study, tiny):
 
 def test_mlflow_holds_every_trial_with_its_curve(tiny_study, tiny):
     folder, _ = tiny_study
-    from mlflow import MlflowClient
-
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")
     runs = client.search_runs([experiment.experiment_id])
@@ -89,24 +90,73 @@ def test_a_second_run_does_no_work(tiny_study, tiny):
     assert again.fit == first.fit
 
 
-def test_a_lost_trial_is_run_again_with_the_same_result(tiny_study, tiny):
-    folder, first = tiny_study
-    import shutil
+@pytest.fixture
+def copy(tiny_study, tmp_path) -> Path:
+    """A copy of the finished study, to be changed; its MLflow starts anew."""
+    shutil.copytree(tiny_study[0], tmp_path / "copy", ignore=shutil.ignore_patterns("mlflow*"))
+    return tmp_path / "copy"
 
-    lost = first.results.iloc[4]
-    shutil.rmtree(folder / "trials" / lost["key"])
-    again = run_study(tiny(), folder)
+
+SAME = ["n_databases", "tokens", "seed", "loss", "status", "key"]
+
+
+def test_a_lost_trial_is_run_again_with_the_same_result(tiny_study, tiny, copy):
+    first = tiny_study[1]
+    shutil.rmtree(copy / "trials" / first.results.iloc[4]["key"])
+    again = run_study(tiny(), copy)
     assert again.n_trials_run == 1
-    same = ["n_databases", "tokens", "seed", "loss", "status", "key"]
-    pd.testing.assert_frame_equal(again.results[same], first.results[same])
+    pd.testing.assert_frame_equal(again.results[SAME], first.results[SAME])
 
 
-def test_a_larger_grid_keeps_what_is_done(tiny_study, tiny):
-    folder, first = tiny_study
-    grown = run_study(tiny(grid={"n_databases": [1, 2, 3, 4], "tokens": [256, 512, 1024]}), folder)
+def test_a_larger_grid_keeps_what_is_done(tiny_study, tiny, copy):
+    first = tiny_study[1]
+    grown = run_study(tiny(grid={"n_databases": [1, 2, 3, 4], "tokens": [256, 512, 1024]}), copy)
     assert grown.n_trials_run == 3
     kept = grown.results[grown.results["n_databases"] < 4].reset_index(drop=True)
-    assert kept["loss"].tolist() == first.results["loss"].tolist()
+    pd.testing.assert_frame_equal(kept[SAME], first.results[SAME])
+    shrunk = run_study(tiny(), copy)
+    assert shrunk.n_trials_run == 0, "databases that other grids have added change nothing"
+    pd.testing.assert_frame_equal(shrunk.results[SAME], first.results[SAME])
+
+
+def test_more_held_out_databases_in_the_folder_change_no_loss(tiny_study, tiny, copy):
+    first = tiny_study[1]
+    corpus = {**tiny().corpus.model_dump(), "held_out_databases": 3}
+    one_point = {"n_databases": [1], "tokens": [256]}
+    more = run_study(tiny(corpus=corpus, grid=one_point), copy)
+    assert more.n_trials_run == 1 and more.results["loss"][0] != first.results["loss"][0]
+    shutil.rmtree(copy / "trials")
+    again = run_study(tiny(grid=one_point), copy)
+    assert again.results["loss"][0] == first.results["loss"][0]
+
+
+def test_a_killed_record_is_made_good(tiny, copy, monkeypatch):
+    """MLflow has every file, although an earlier call died while it attached them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "log_artifacts", lambda *arguments: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            run_study(tiny(), copy)
+    run_study(tiny(), copy)
+    client = MlflowClient(tracking_uri=f"sqlite:///{copy / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.status == "FINISHED"
+    assert "report.html" in {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert len(runs) == 10
+
+
+def test_a_real_database_that_is_none_is_refused_before_any_work(ray_session, tiny, tmp_path):
+    with pytest.raises(DataError, match="is not a RelBench 3 folder"):
+        run_study(tiny(zero_shot={"datasets": [str(tmp_path)]}), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"relscale.lock"}
+
+
+def test_a_refused_study_leaves_the_folder_as_it_was(tiny, copy):
+    before = snapshot(copy)
+    corpus = {**tiny().corpus.model_dump(), "seed_offset": 7}
+    with pytest.raises(ResumeError, match="seed_offset"):
+        run_study(tiny(name="other", corpus=corpus), copy)
+    assert snapshot(copy) == before
 
 
 def test_one_process_at_a_time(tiny_study, tiny):

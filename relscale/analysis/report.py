@@ -159,8 +159,8 @@ def _score_table(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     columns = [*_SCORE_COLUMNS, *extra]
     rows = [[_cell(name, score.get(name)) for name in columns] for score in scores]
     note = (
-        "Visibility says whose labels a prediction may see, always of earlier rows only: "
-        "temporal, all of them; strict, those of earlier splits."
+        "Visibility says which labels a prediction may see. Temporal: those of every row that is strictly "
+        "earlier, of all splits. Baselines see the same."
     )
     headings = ["95 % interval" if name == "ci95" else name for name in columns]
     return {"title": "Zero-shot on real databases", "note": note, "columns": headings, "rows": rows}

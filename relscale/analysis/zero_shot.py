@@ -83,12 +83,12 @@ def evaluate_checkpoint(
 
     say = progress or partial(console.print, markup=False, soft_wrap=True)
     network, about = load_model(checkpoint)
-    source = _open(dataset)
+    source = open_dataset(dataset)
     store = _tokenize(source.dataset_dir, out / "store", about.get("text_encoder"))
     if sampler is None:  # a published checkpoint names none; the defaults are PluRel's
         sampler = parse_config(SamplerConfig, about.get("sampler", {}), source=f"'{checkpoint}'")
     setup = _Setup(
-        network=network.to(device),
+        network=_on_device(network, device),
         store=store,
         database=store.database(store.names[0]),
         sampler=sampler.replace(mask_prob=0.0),
@@ -108,6 +108,10 @@ def evaluate_checkpoint(
         scores.append({**entry, "checkpoint": str(checkpoint)})
         _write_rows(out / "predictions" / f"{spec.name}.parquet", rows)
         say(_sentence(entry, time.monotonic() - started))
+    if not scores:
+        raise DataError(
+            f"'{dataset}' has no task that can be scored on split '{split}'; see the reasons above."
+        )
     storage.write_json(out / "scores.json", scores)
     return scores
 
@@ -125,8 +129,21 @@ class _Setup:
     n_boot: int
 
 
-def _open(dataset: str | Path) -> Any:
-    """The relbench dataset of a folder or Hub name."""
+def _on_device(network: "RelationalTransformer", device: str) -> "RelationalTransformer":
+    try:
+        return network.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch names no kind of its own
+        reason = str(error).splitlines()[0]
+        raise ResourceError(f"device '{device}' cannot be used ({reason}); try 'cpu'.") from error
+
+
+def open_dataset(dataset: str | Path) -> Any:
+    """The relbench dataset of a RelBench 3 folder or Hub name.
+
+    Raises
+    ------
+    DataError : not such a folder. ResourceError : the name cannot be fetched.
+    """
     import relbench
 
     path = Path(dataset).expanduser()

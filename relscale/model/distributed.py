@@ -1,5 +1,6 @@
 """The Ray Train edge: one pretraining run, in this process or on several workers."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def train(
     """
     # Ray Train would start the workers again for a mistake that is plain from here.
     open_data(job)
+    # Ray Train announces its local mode with a request for issue reports.
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
     share_of_batch(job.training, 0, max(1, n_workers))
     listen = report or _ignore
     if n_workers == 0 or (job.out / "final").is_dir():

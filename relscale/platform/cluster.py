@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from relscale.platform.config import Config
 from relscale.platform.errors import ResourceError
@@ -21,7 +21,13 @@ class ClusterConfig(Config):
     """Ray address ("auto", "host:6379", "ray://host:10001"); null is a local Ray, unless the
     environment variable RAY_ADDRESS names one, as it does inside a submitted job."""
     num_cpus: int | None = Field(default=None, ge=1)
-    """CPUs of the local Ray; null is all of this machine. Not for an address: a cluster knows its own."""
+    """CPUs of the local Ray; null is all of this machine. Not with an address: a cluster knows its own."""
+
+    @model_validator(mode="after")
+    def _cpus_are_local(self) -> "ClusterConfig":
+        if self.address is not None and self.num_cpus is not None:
+            raise ValueError("num_cpus is for a local Ray; leave it out where an address is given")
+        return self
 
 
 @contextlib.contextmanager
@@ -40,7 +46,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = configured_address(address)
     if address is None:
         _start_local(num_cpus)
     else:
@@ -49,6 +55,11 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
         yield
     finally:
         ray.shutdown()
+
+
+def configured_address(address: str | None) -> str | None:
+    """The address that counts: the given one, else RAY_ADDRESS, else None for a local Ray."""
+    return address or os.environ.get("RAY_ADDRESS")
 
 
 def _start_local(num_cpus: int | None) -> None:

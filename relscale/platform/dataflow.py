@@ -6,7 +6,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from relscale.platform.cluster import ClusterConfig, available_cpus, check_address, connect
+from relscale.platform.cluster import (
+    ClusterConfig,
+    available_cpus,
+    check_address,
+    configured_address,
+    connect,
+)
 
 SECONDS_PER_BLOCK = 5.0
 """Work that one Ray task should hold: starting a block costs 20-130 ms, so shorter ones waste it."""
@@ -83,8 +89,8 @@ def on_cluster(config: ClusterConfig) -> Iterator[Callable[..., list[Receipt]]]:
     Work that is found done has no keys, so a rerun of a finished job starts no cluster. An address that
     does not answer is refused at once (ResourceError), before anything is written.
     """
-    if config.address is not None:
-        check_address(config.address)
+    if address := configured_address(config.address):
+        check_address(address)
     with contextlib.ExitStack() as connection:
 
         def run(function: Callable[[int], Receipt], keys: Sequence[int], **options: Any) -> list[Receipt]:

@@ -13,6 +13,9 @@ from typing import Any
 
 from relscale.platform.errors import DataError, ResourceError
 
+DRAFT = ".relscale-draft."
+"""How the names of unfinished files and folders begin; nothing else is ever swept away."""
+
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one, never a part."""
@@ -33,7 +36,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{DRAFT}{path.name}.", dir=path.parent)
     except OSError as error:
         raise ResourceError(f"cannot write '{path}': {error.strerror}; choose another folder.") from error
     try:
@@ -67,7 +70,7 @@ def new_folder(final: Path) -> Iterator[Path]:
     """
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        draft = Path(tempfile.mkdtemp(prefix=f"{DRAFT}{final.name}.", dir=final.parent))
     except OSError as error:
         raise ResourceError(f"cannot write '{final}': {error.strerror}; choose another folder.") from error
     try:
@@ -87,7 +90,7 @@ def sweep_drafts(folder: Path) -> int:
 
     Call it at the start of a job, before its workers run, never beside them.
     """
-    drafts = [path for path in folder.glob(".*") if path.name not in (".", "..")] if folder.is_dir() else []
+    drafts = list(folder.glob(f"{DRAFT}*"))
     for draft in drafts:
         shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
     return len(drafts)
@@ -125,9 +128,20 @@ def unless_current(stamp: Path, inputs: Mapping[str, Any], outputs: Sequence[Pat
         write_json(stamp, {"inputs": digest})
 
 
+def make_folder(folder: Path) -> None:
+    """Make an output folder with its parents; ResourceError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(
+            f"cannot make the folder '{folder}': {error.strerror}; choose another."
+        ) from error
+
+
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process however it ends."""
+    """Make the folder and hold its lock, which ends with the process however it ends."""
+    make_folder(folder)
     with (folder / "relscale.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,7 @@ same content, by a process that was killed half-way or by a rerun, and changes n
 
 import logging
 import os
+import shlex
 import time
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -52,8 +53,12 @@ class Tracker:
         Raises ResourceError where a server does not answer.
         """
         self.uri = config.uri or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+        check_tracking(config)
         self._client = _client(self.uri)
-        artifacts = None if config.uri else (folder.resolve() / "mlflow-artifacts").as_uri()
+        self._points: dict[tuple[str, str], dict[int, float]] = {}
+        # A server has its own store for files; a SQLite file has none and would use the working folder.
+        is_file = self.uri.startswith("sqlite:")
+        artifacts = (folder.resolve() / "mlflow-artifacts").as_uri() if is_file else None
         experiment = self._client.get_experiment_by_name(study)
         self.experiment_id: str = (
             experiment.experiment_id
@@ -68,7 +73,6 @@ class Tracker:
         *,
         params: Mapping[str, Any],
         parent: str | None = None,
-        tags: Mapping[str, str] | None = None,
     ) -> str:
         """The id of the run that records `key` below `parent`, made with `params` if there is none."""
         where = f"tags.`{KEY_TAG}` = '{key}'" + (f" and tags.`{PARENT_TAG}` = '{parent}'" if parent else "")
@@ -78,7 +82,7 @@ class Tracker:
         links = {PARENT_TAG: parent} if parent else {}
         run_id = str(
             self._client.create_run(
-                self.experiment_id, run_name=name, tags={KEY_TAG: key, **links, **(tags or {})}
+                self.experiment_id, run_name=name, tags={KEY_TAG: key, **links}
             ).info.run_id
         )
         from mlflow.entities import Param
@@ -87,22 +91,38 @@ class Tracker:
         return run_id
 
     def log_points(self, run_id: str, points: Iterable[Point]) -> None:
-        """Add those points of each metric that lie beyond its last recorded step."""
+        """Add those points that are not recorded with the same value already.
+
+        Raises
+        ------
+        ResourceError : MLflow cannot be written to.
+        """
         from mlflow.entities import Metric
+        from mlflow.exceptions import MlflowException
 
-        new = list(points)
-        last = {name: self._last_step(run_id, name) for name in {point.metric for point in new}}
         now = int(1000 * time.time())
-        metrics = [
-            Metric(point.metric, point.value, now, point.tokens)
-            for point in new
-            if point.tokens > last[point.metric]
-        ]
-        for start in range(0, len(metrics), BATCH):
-            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+        try:
+            new = [
+                point
+                for point in points
+                if self._recorded(run_id, point.metric).get(point.tokens) != point.value
+            ]
+            for start in range(0, len(new), BATCH):
+                batch = new[start : start + BATCH]
+                metrics = [Metric(point.metric, point.value, now, point.tokens) for point in batch]
+                self._client.log_batch(run_id, metrics=metrics)
+                for point in batch:
+                    self._recorded(run_id, point.metric)[point.tokens] = point.value
+        except (MlflowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ResourceError(f"MLflow at '{self.uri}' cannot be written ({reason}).") from error
 
-    def _last_step(self, run_id: str, metric: str) -> int:
-        return max((entry.step for entry in self._client.get_metric_history(run_id, metric)), default=-1)
+    def _recorded(self, run_id: str, metric: str) -> dict[int, float]:
+        """Values of a metric by step; asked from MLflow once, since this process is the one writer."""
+        if (run_id, metric) not in self._points:
+            history = self._client.get_metric_history(run_id, metric)
+            self._points[run_id, metric] = {entry.step: entry.value for entry in history}
+        return self._points[run_id, metric]
 
     def log_artifacts(self, run_id: str, folder: Path, names: Iterable[str]) -> None:
         """Attach files or folders of `folder` to a run, replacing older versions."""
@@ -131,15 +151,19 @@ class Tracker:
     def open_command(self) -> str:
         """The shell command that shows the runs in a browser."""
         if self.uri.startswith("sqlite"):
-            return f"mlflow ui --host 127.0.0.1 --backend-store-uri {self.uri}"
+            return f"mlflow ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}"
         return f"open {self.uri}"
 
 
-def _client(uri: str) -> "MlflowClient":
-    parts = urllib.parse.urlsplit(uri)
+def check_tracking(config: TrackingConfig) -> None:
+    """ResourceError, within 5 seconds, if the tracking server does not answer."""
+    parts = urllib.parse.urlsplit(config.uri or "")
     if parts.scheme in ("http", "https"):
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        check_reachable(parts.hostname or "", port, what=f"MLflow tracking server '{uri}'")
+        check_reachable(parts.hostname or "", port, what=f"MLflow tracking server '{config.uri}'")
+
+
+def _client(uri: str) -> "MlflowClient":
     # MLflow announces each schema migration of a new SQLite file.
     logging.getLogger("alembic").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

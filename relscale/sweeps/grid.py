@@ -32,6 +32,28 @@ def whole_steps(tokens: int, tokens_per_step: int) -> int:
     return max(1, -(-tokens // tokens_per_step))
 
 
+def check_grid(config: StudyConfig) -> None:
+    """ConfigError if two budgets are the same number of steps, or a batch cannot be shared by the workers."""
+    _budgets(config)
+    batch_size, n_workers = config.training.batch_size, max(1, config.trial.n_workers)
+    if batch_size % n_workers:
+        raise ConfigError(
+            f"training.batch_size {batch_size} is not a multiple of trial.n_workers {n_workers}; change one."
+        )
+
+
+def _budgets(config: StudyConfig) -> list[int]:
+    """grid.tokens, rounded up to whole optimizer steps."""
+    per_step = config.training.batch_size * config.sampler.context_length
+    budgets = [whole_steps(tokens, per_step) * per_step for tokens in config.grid.tokens]
+    if len(set(budgets)) < len(budgets):
+        raise ConfigError(
+            f"grid.tokens {list(config.grid.tokens)}: two budgets are the same number of optimizer steps of "
+            f"{per_step} tokens; set them further apart or lower training.batch_size."
+        )
+    return budgets
+
+
 def plan_trials(
     config: StudyConfig, *, databases: Sequence[str], held_out: Sequence[str], encoder: str, code: str
 ) -> list[Trial]:
@@ -49,15 +71,8 @@ def plan_trials(
 
     Raises
     ------
-    ConfigError : two budgets round to the same number of steps.
+    ConfigError : as `check_grid`.
     """
-    tokens_per_step = config.training.batch_size * config.sampler.context_length
-    budgets = [whole_steps(tokens, tokens_per_step) * tokens_per_step for tokens in config.grid.tokens]
-    if len(set(budgets)) < len(budgets):
-        raise ConfigError(
-            f"grid.tokens {list(config.grid.tokens)}: two budgets are the same number of optimizer steps of "
-            f"{tokens_per_step} tokens; set them further apart or lower training.batch_size."
-        )
     common: dict[str, object] = {
         "held_out": list(held_out),
         "encoder": encoder,
@@ -76,7 +91,7 @@ def plan_trials(
             tokens=tokens,
             seed=seed,
         )
-        for n, tokens, seed in product(config.grid.n_databases, budgets, config.grid.seeds)
+        for n, tokens, seed in product(config.grid.n_databases, _budgets(config), config.grid.seeds)
     ]
     return sorted(trials, key=lambda trial: (-trial.tokens, trial.n_databases, trial.seed))
 

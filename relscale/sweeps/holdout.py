@@ -8,14 +8,19 @@ from relscale.sweeps.config import EvaluationConfig
 
 
 def held_out_scores(
-    checkpoint: Path, store: Path, sampler: SamplerConfig, evaluation: EvaluationConfig
+    checkpoint: Path,
+    store: Path,
+    names: tuple[str, ...],
+    sampler: SamplerConfig,
+    evaluation: EvaluationConfig,
 ) -> dict[str, Any]:
-    """Score a checkpoint on every database of a held-out store.
+    """Score a checkpoint on held-out databases.
 
     Parameters
     ----------
     checkpoint : folder with the trained network.
-    store : token store of the held-out databases.
+    store : token store that holds them.
+    names : those to score on.
     sampler : the contexts that the trial was trained with; their hidden share is the evaluation's.
     evaluation : which cells.
 
@@ -34,12 +39,12 @@ def held_out_scores(
     opened = TokenStore.open(store)
     items = evaluation_items(
         opened,
-        opened.names,
+        names,
         columns_per_type=evaluation.columns_per_type,
         rows_per_column=evaluation.rows_per_column,
         seed=evaluation.seed,
     )
     contexts = sampler.replace(mask_prob=evaluation.mask_prob)
     return held_out_loss(
-        network, opened, opened.names, items, contexts, seed=evaluation.seed, batch_size=evaluation.batch_size
+        network, opened, names, items, contexts, seed=evaluation.seed, batch_size=evaluation.batch_size
     )

@@ -16,9 +16,12 @@ from relscale.sweeps.trial import TrialJob, run_trial
 OnReport = Callable[[str, dict[str, Any]], None]
 """Called with a trial's key and its latest line: step, tokens, loss, ..."""
 
+MAX_FAILURES = 2
+"""Times that a trial whose process or node was lost is started again; it goes on from its checkpoint."""
+
 DRIVERS = "trial_driver"
 """Custom resource that a trial with workers of its own occupies, so that its waiting driver takes no CPU
-from them. A cluster's head declares it (see cluster.yaml); a local Ray has none and runs one at a time."""
+from them. A cluster's head declares it; without it each driver takes a CPU of its own."""
 
 
 class _Listener(tune.Callback):
@@ -78,6 +81,7 @@ def run_trials(jobs: Sequence[TrialJob], folder: Path, on_report: OnReport) -> d
             name="trials",
             storage_path=str(folder.absolute()),
             verbose=0,
+            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
             callbacks=[_Listener(on_report)],
         ),
     )
@@ -112,7 +116,7 @@ def _resources(job: TrialJob) -> tuple[dict[str, float], int]:
             f"{job.trial.n_workers} workers take all {cpus} CPUs and leave none for the trial's driver; "
             f"start Ray with --resources '{{\"{DRIVERS}\": 64}}' or set trial.n_workers=0."
         )
-    return {"cpu": 1}, max(1, cpus // (threads * job.trial.n_workers + 1))
+    return {"cpu": 1}, max(1, min(at_once, cpus // (threads * job.trial.n_workers + 1)))
 
 
 def _failures(grid: Any, by_key: dict[str, TrialJob]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What a sweep leaves in MLflow: curves of each trial, the scaling curves, fits, scores and files."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from relscale.sweeps.grid import Trial
 
 CURVES = {"loss": "train_loss", "learning_rate": "learning_rate", "tokens_per_second": "tokens_per_second"}
 """Fields of a trial's log lines, and the metrics that they become."""
+RECORDED_TAG = "relscale.recorded"
 FILES = ("report.html", "figures", "fit.json", "results.csv", "results.parquet", "study.yaml")
 SCORES = ("loss", "loss_boolean", "loss_number")
 
@@ -24,10 +26,6 @@ class SweepRecord:
         self._facts = dict(facts)
         self._children: dict[str, str] = {}
         self.parent = tracker.run(key, name, params=self._facts)
-
-    def trial_line(self, trial: Trial, line: Mapping[str, Any]) -> None:
-        """Add one logged step of a running trial."""
-        self.trial_lines(trial, [line])
 
     def trial_lines(self, trial: Trial, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add those logged steps of a trial that are not recorded yet."""
@@ -62,7 +60,13 @@ class SweepRecord:
     def study(
         self, results: pd.DataFrame, fit: Mapping[str, Any], scores: Sequence[Mapping[str, Any]], folder: Path
     ) -> None:
-        """Add what the whole grid says: scaling curves, fits, zero-shot scores, the report's files."""
+        """Add what the whole grid says: scaling curves, fits, zero-shot scores, the report's files.
+
+        A tag with the report's digest is set last, so that a call that was killed is made good.
+        """
+        digest = hashlib.sha256((folder / "report.html").read_bytes()).hexdigest()
+        if self._tracker.tag(self.parent, RECORDED_TAG) == digest:
+            return
         self._tracker.log_points(
             self.parent, [*_scaling_curves(results), *_fit_points(fit), *_score_points(scores)]
         )
@@ -71,6 +75,7 @@ class SweepRecord:
         self._tracker.set_tags(self.parent, {**verdicts, "mlflow.note.content": compare})
         self._tracker.log_artifacts(self.parent, folder, FILES)
         self._tracker.end(self.parent)
+        self._tracker.set_tags(self.parent, {RECORDED_TAG: digest})
 
     def _compare_path(self) -> str:
         runs = ",".join(f'"{run}"' for run in self._children.values())

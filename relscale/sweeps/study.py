@@ -6,7 +6,7 @@ one does no work.
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,23 +17,19 @@ import pandas as pd
 import relscale
 from relscale.analysis.fit import fit_results
 from relscale.analysis.report import write_report
-from relscale.generation.corpus import database_folders, generate_corpus
-from relscale.model.store import TokenStore
-from relscale.model.tokenize import tokenize_folders
 from relscale.platform import storage
-from relscale.platform.cluster import connect
-from relscale.platform.dataflow import Receipt, on_cluster
-from relscale.platform.errors import DataError
-from relscale.platform.progress import bar, stages
-from relscale.platform.tracking import Tracker
+from relscale.platform.cluster import ClusterConfig, connect
+from relscale.platform.dataflow import on_cluster
+from relscale.platform.errors import RelscaleError, ResourceError
+from relscale.platform.progress import bar, console
+from relscale.platform.tracking import Tracker, TrackingConfig, check_tracking
 from relscale.sweeps.collect import collect_curves, collect_results, trial_folder
-from relscale.sweeps.config import StudyConfig
-from relscale.sweeps.grid import Trial, plan_trials
+from relscale.sweeps.config import StudyConfig, dataset_name
+from relscale.sweeps.databases import Databases, make_databases, real_database
+from relscale.sweeps.grid import Trial, check_grid, plan_trials
 from relscale.sweeps.launch import run_trials
 from relscale.sweeps.record import SweepRecord
 from relscale.sweeps.trial import TrialJob, code_fingerprint, finished
-
-Run = Callable[..., list[Receipt]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,123 +49,62 @@ class StudyOutcome:
 def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
     """Run or resume a study; everything it makes lies below `out`.
 
+    What can be checked is checked before anything is written.
+
     Raises
     ------
+    ConfigError : settings contradict each other. ResumeError : `out` holds other databases.
     ResourceError : another process works in `out`; the cluster or the tracking server is out of reach.
-    DataError, ResumeError, ConfigError : as the stages raise them.
+    DataError : a real database is not one; every trial failed.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with storage.alone_in(out), on_cluster(config.cluster) as run:
-        tracker = Tracker(config.tracking, out, config.name)
-        storage.write_text(out / "study.yaml", config.to_yaml())
-        store = make_store(config, out, run, held_out=False)
-        held_out = make_store(config, out, run, held_out=True)
+    check_grid(config)
+    check_tracking(config.tracking)
+    with on_cluster(config.cluster) as run, storage.alone_in(out):
+        real = {name: real_database(name, out / "real") for name in config.zero_shot.datasets}
+        training = make_databases(config, out, run, held_out=False)
+        held_out = make_databases(config, out, run, held_out=True)
         code = code_fingerprint()
         trials = plan_trials(
             config,
-            databases=store.digests,
+            databases=training.digests,
             held_out=held_out.digests,
-            encoder=store.text_encoder["fingerprint"],
+            encoder=training.encoder["fingerprint"],
             code=code,
         )
-        facts = _facts(config, store, held_out, code)
-        sweep_key = hashlib.sha256("".join(sorted(trial.key for trial in trials)).encode()).hexdigest()[:16]
-        record = SweepRecord(tracker, sweep_key, f"sweep {config.name}", facts)
+        storage.write_text(out / "study.yaml", config.to_yaml())
+        facts = _facts(config, training, held_out, code)
+        tracker = Tracker(config.tracking, out, config.name)
+        record = SweepRecord(tracker, _sweep_key(trials, facts), f"sweep {config.name}", facts)
+
         todo = [trial for trial in trials if finished(trial_folder(out, trial)) is None]
-        failures = _run_grid(config, out, todo, trials, record)
+        jobs = [_job(config, out, trial, training, held_out) for trial in todo]
+        failures = _run_grid(config, out, jobs, trials, record)
         results = collect_results(out, trials, failures)
-        scores = _zero_shot(config, out, results)
-        fit, report, is_new = _analyse(config, out, trials, results, scores, facts)
         _record_grid(out, trials, results, record)
-        if is_new or tracker.tag(record.parent, "verdict.tokens") is None:
-            record.study(results, fit, scores, out)
+        try:
+            scores = _zero_shot(config, out, results, real)
+        except RelscaleError:
+            _analyse(config, out, trials, results, [], facts)  # the grid has its report all the same
+            raise
+        fit = _analyse(config, out, trials, results, scores, facts)
+        record.study(results, fit, scores, out)
     return StudyOutcome(
         results=results,
         fit=fit,
         scores=scores,
-        report=report,
+        report=out / "report.html",
         open_tracking=tracker.open_command,
         n_trials_run=len(todo),
     )
 
 
-def make_store(config: StudyConfig, out: Path, run: Run, *, held_out: bool) -> TokenStore:
-    """Generate and tokenize the training databases of a study, or its held-out ones."""
-    corpus = config.corpus
-    n_databases = corpus.held_out_databases if held_out else max(config.grid.n_databases)
-    name = "held-out" if held_out else "corpus"
-    with bar(f"generate {'held-out' if held_out else ''}".strip(), n_databases, "databases") as advance:
-        index = generate_corpus(
-            out / name,
-            corpus.generator,
-            preset=corpus.preset,
-            num_databases=n_databases,
-            seed_offset=corpus.held_out_seed_offset if held_out else corpus.seed_offset,
-            progress=lambda receipt: advance(int(receipt["admitted"])),
-            run=run,
-        )
-    _check_apart(config, max(index["seed"].to_pylist()), held_out=held_out)
-    folders = database_folders(out / name)
-    with stages("tokenize") as progress:
-        return tokenize_folders(folders, out / f"{name}-store", config.text, progress=progress, run=run)
-
-
-def _check_apart(config: StudyConfig, last_seed: int, *, held_out: bool) -> None:
-    """DataError if the training seeds have grown into the held-out range, or the other way round."""
-    own, other = config.corpus.seed_offset, config.corpus.held_out_seed_offset
-    if held_out:
-        own, other = other, own
-    if own <= other <= last_seed:
-        raise DataError(
-            f"seeds {own} to {last_seed} reach the other corpus, which starts at {other}; set "
-            "corpus.held_out_seed_offset further away, so that no held-out database is trained on."
-        )
-
-
-def _run_grid(
-    config: StudyConfig, out: Path, todo: Sequence[Trial], trials: Sequence[Trial], record: SweepRecord
-) -> dict[str, str]:
-    """Run the unfinished trials; {key: reason} of those that failed."""
-    by_key = {trial.key: trial for trial in todo}
-    tokens = dict.fromkeys(by_key, 0)
-    done = len(trials) - len(todo)
-    # Records of an earlier, killed call; what counts lies in the trials' own folders.
-    shutil.rmtree(out / "tune", ignore_errors=True)
-    if not todo:
-        return {}
-    jobs = [_job(config, out, trial) for trial in todo]
-    with (
-        connect(config.cluster.address, config.cluster.num_cpus),
-        bar("train grid", sum(trial.tokens for trial in todo), "tokens") as advance,
-    ):
-
-        def on_report(key: str, line: Mapping[str, Any]) -> None:
-            nonlocal done
-            trial = by_key[key]
-            if "held_out_loss" in line:
-                done += 1
-                note = f"{trial.label}: held-out loss {line['held_out_loss']:.4f}"
-            elif "failed" in line:
-                note = f"{trial.label}: failed"
-            else:
-                record.trial_line(trial, line)
-                note = f"{trial.label}: training loss {line['loss']:.4f}"
-            seen = int(line.get("tokens", tokens[key]))
-            advance(seen - tokens[key], note=f"{done}/{len(trials)} trials, {note}")
-            tokens[key] = seen
-
-        failures = run_trials(jobs, out / "tune", on_report)
-    shutil.rmtree(out / "tune", ignore_errors=True)
-    return failures
-
-
-def _job(config: StudyConfig, out: Path, trial: Trial) -> TrialJob:
-    root = out.resolve()
+def _job(config: StudyConfig, out: Path, trial: Trial, training: Databases, held_out: Databases) -> TrialJob:
     return TrialJob(
         key=trial.key,
-        folder=trial_folder(root, trial),
-        store=root / "corpus-store",
-        held_out_store=root / "held-out-store",
+        folder=trial_folder(out.resolve(), trial),
+        store=training.path.resolve(),
+        held_out_store=held_out.path.resolve(),
+        held_out=held_out.names,
         n_databases=trial.n_databases,
         tokens=trial.tokens,
         seed=trial.seed,
@@ -181,66 +116,48 @@ def _job(config: StudyConfig, out: Path, trial: Trial) -> TrialJob:
     )
 
 
-def _zero_shot(config: StudyConfig, out: Path, results: pd.DataFrame) -> list[dict[str, Any]]:
-    """Score the checkpoint with the lowest held-out loss on the real databases."""
-    if not config.zero_shot.datasets:
-        return []
-    from relscale.analysis.zero_shot import evaluate_checkpoint
+def _run_grid(
+    config: StudyConfig, out: Path, jobs: Sequence[TrialJob], trials: Sequence[Trial], record: SweepRecord
+) -> dict[str, str]:
+    """Run the unfinished trials; {key: reason} of those that failed."""
+    # Records of an earlier, killed call; what counts lies in the trials' own folders.
+    shutil.rmtree(out / "tune", ignore_errors=True)
+    if not jobs:
+        return {}
+    by_key = {trial.key: trial for trial in trials}
+    tokens = {job.key: 0 for job in jobs}
+    done = len(trials) - len(jobs)
+    with (
+        connect(config.cluster.address, config.cluster.num_cpus),
+        bar("train grid", sum(job.tokens for job in jobs), "tokens") as advance,
+    ):
 
-    finished_rows = results[results["status"] == "ok"]
-    best = finished_rows.loc[finished_rows["loss"].idxmin()]
-    checkpoint = out / "trials" / best["key"] / "final"
-    scores = []
-    for dataset in config.zero_shot.datasets:
-        folder = out / "zero-shot" / Path(dataset).name
-        inputs = {"trial": best["key"], "dataset": dataset, "settings": config.zero_shot.fingerprint()}
-        with storage.unless_current(folder / "inputs.json", inputs, [folder / "scores.json"]) as must_run:
-            if must_run:
-                source = real_database(dataset, out / "real")
-                with bar("zero-shot", 1, "databases") as advance:
-                    evaluate_checkpoint(
-                        checkpoint, source, folder, context_seeds=config.zero_shot.context_seeds
-                    )
-                    advance(1)
-        scores += storage.read_json(folder / "scores.json")
-    return scores
+        def on_report(key: str, line: Mapping[str, Any]) -> None:
+            nonlocal done
+            trial = by_key[key]
+            if "held_out_loss" in line:
+                done += 1
+                note = f"{trial.label}: held-out loss {line['held_out_loss']:.4f}"
+            elif "failed" in line:
+                note = f"{trial.label}: failed"
+            else:
+                note = f"{trial.label}: training loss {line['loss']:.4f}"
+                _record_live(record, trial, line)
+            seen = int(line.get("tokens", tokens[key]))
+            advance(seen - tokens[key], note=f"{done}/{len(trials)} trials, {note}")
+            tokens[key] = seen
+
+        failures = run_trials(jobs, out / "tune", on_report)
+    shutil.rmtree(out / "tune", ignore_errors=True)
+    return failures
 
 
-def real_database(dataset: str, folder: Path) -> str | Path:
-    """What `dataset` names: "nycflights" is built below `folder`, all else is a path or RelBench name."""
-    if dataset != "nycflights":
-        return dataset
-    from relscale.generation.flights import build_flights
-
-    return build_flights(folder / "nycflights")
-
-
-def _analyse(
-    config: StudyConfig,
-    out: Path,
-    trials: Sequence[Trial],
-    results: pd.DataFrame,
-    scores: list[dict[str, Any]],
-    facts: dict[str, str],
-) -> tuple[dict[str, Any], Path, bool]:
-    """Fit, draw and report; says whether anything had changed."""
-    report = out / "report.html"
-    digest = hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
-    inputs = {"results": digest, "scores": scores, "analysis": config.analysis.model_dump(), "facts": facts}
-    with storage.unless_current(out / "report.json", inputs, [report, out / "fit.json"]) as must_run:
-        if must_run:
-            fit = fit_results(results, n_boot=config.analysis.n_boot)
-            history = collect_curves(out, trials)
-            write_report(
-                out,
-                title=f"Scaling study {config.name}",
-                results=results,
-                fit=fit,
-                history=history,
-                scores=scores,
-                facts=facts,
-            )
-    return storage.read_json(out / "fit.json"), report, must_run
+def _record_live(record: SweepRecord, trial: Trial, line: Mapping[str, Any]) -> None:
+    """Mirror a line at once if MLflow can take it; `_record_grid` brings what is missed."""
+    try:
+        record.trial_lines(trial, [line])
+    except ResourceError as error:
+        console.print(f"{error} Training goes on; the points follow at the end.", markup=False)
 
 
 def _record_grid(out: Path, trials: Sequence[Trial], results: pd.DataFrame, record: SweepRecord) -> None:
@@ -261,8 +178,73 @@ def _record_grid(out: Path, trials: Sequence[Trial], results: pd.DataFrame, reco
             storage.write_json(marker, sorted(recorded))
 
 
-def _facts(config: StudyConfig, store: TokenStore, held_out: TokenStore, code: str) -> dict[str, str]:
+def _zero_shot(
+    config: StudyConfig, out: Path, results: pd.DataFrame, real: Mapping[str, Path]
+) -> list[dict[str, Any]]:
+    """Score the checkpoint with the lowest held-out loss on the real databases."""
+    from relscale.analysis.zero_shot import evaluate_checkpoint
+    from relscale.model.source import source_digest
+
+    finished_rows = results[results["status"] == "ok"]
+    best = finished_rows.loc[finished_rows["loss"].idxmin()]
+    scores = []
+    for dataset, source in real.items():
+        folder = out / "zero-shot" / dataset_name(dataset)
+        inputs = {
+            "trial": best["key"],
+            "database": source_digest(source),
+            "context_seeds": config.zero_shot.context_seeds,
+            "n_boot": config.analysis.n_boot,
+        }
+        with storage.unless_current(folder / "inputs.json", inputs, [folder / "scores.json"]) as must_run:
+            if must_run:
+                evaluate_checkpoint(
+                    out / "trials" / best["key"] / "final",
+                    source,
+                    folder,
+                    context_seeds=config.zero_shot.context_seeds,
+                    n_boot=config.analysis.n_boot,
+                )
+        scores += storage.read_json(folder / "scores.json")
+    return scores
+
+
+def _analyse(
+    config: StudyConfig,
+    out: Path,
+    trials: Sequence[Trial],
+    results: pd.DataFrame,
+    scores: list[dict[str, Any]],
+    facts: dict[str, str],
+) -> dict[str, Any]:
+    """Fit, draw and report, unless the report at hand is of the same results; the content of fit.json."""
+    digest = hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
+    inputs = {"results": digest, "scores": scores, "analysis": config.analysis.model_dump(), "facts": facts}
+    outputs = [out / "report.html", out / "fit.json"]
+    with storage.unless_current(out / "report.json", inputs, outputs) as must_run:
+        if must_run:
+            write_report(
+                out,
+                title=f"Scaling study {config.name}",
+                results=results,
+                fit=fit_results(results, n_boot=config.analysis.n_boot),
+                history=collect_curves(out, trials),
+                scores=scores,
+                facts=facts,
+            )
+    return storage.read_json(out / "fit.json")
+
+
+def _sweep_key(trials: Sequence[Trial], facts: Mapping[str, str]) -> str:
+    """What makes a sweep's run in MLflow this one: its trials and the settings of the analysis."""
+    content = [*sorted(trial.key for trial in trials), facts["config_fingerprint"]]
+    return hashlib.sha256("".join(content).encode()).hexdigest()[:16]
+
+
+def _facts(config: StudyConfig, training: Databases, held_out: Databases, code: str) -> dict[str, str]:
     """What a reader needs to repeat the study; also the params of its MLflow runs."""
+    # Where a study runs and is recorded does not make it another one.
+    portable = config.replace(cluster=ClusterConfig(), tracking=TrackingConfig())
     return {
         "study": config.name,
         "preset": config.corpus.preset,
@@ -270,10 +252,10 @@ def _facts(config: StudyConfig, store: TokenStore, held_out: TokenStore, code: s
         "context_length": str(config.sampler.context_length),
         "batch_size": str(config.training.batch_size),
         "held_out_databases": str(len(held_out.names)),
-        "corpus_fingerprint": store.fingerprint,
+        "corpus_fingerprint": training.fingerprint,
         "held_out_fingerprint": held_out.fingerprint,
-        "text_encoder": store.text_encoder["name"],
-        "config_fingerprint": config.fingerprint(),
+        "text_encoder": training.encoder["name"],
+        "config_fingerprint": portable.fingerprint(),
         "code_fingerprint": code,
         "relscale": relscale.__version__,
         "torch": version("torch"),

@@ -35,11 +35,21 @@ def summary(
     scores : contents of scores.json.
     verdict : one sentence per finding, as `relscale.analysis.report` words them.
     """
-    sentences = [Text(f"• {sentence}") for sentence in verdict]
+    sentences = [Text(f"• {sentence}") for sentence in [*failures(results), *verdict]]
     parts: list[RenderableType] = [grid_table(results), law_table(fit), *sentences]
     if scores:
         parts.append(score_table(scores))
     return Group(*parts)
+
+
+def failures(results: pd.DataFrame) -> list[str]:
+    """A sentence for each reason why trials have no loss, with their number."""
+    failed = results[results["status"] != "ok"]
+    counts = failed["reason"].fillna("no reason is known").value_counts()
+    return [
+        f"{count} of {len(results)} trials failed ({reason}); run the same command again to retry."
+        for reason, count in counts.items()
+    ]
 
 
 def grid_table(results: pd.DataFrame) -> Table:

@@ -6,7 +6,7 @@ and a trial with it is never run again.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class TrialJob(Config):
     """Token store of the training corpus."""
     held_out_store: Path
     """Token store of the held-out databases."""
+    held_out: tuple[str, ...]
+    """Names of those that count; the store may hold more."""
     n_databases: int
     """N."""
     tokens: int
@@ -64,12 +66,11 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
     The row of the results table, as JSON values.
     """
     from relscale.model.distributed import train
-    from relscale.model.pretrain import PretrainJob
+    from relscale.model.pretrain import PretrainJob, read_metrics
     from relscale.sweeps.holdout import held_out_scores
 
     if (result := finished(job.folder)) is not None:
         return result
-    started = time.monotonic()
     pretraining = PretrainJob(
         store=job.store,
         out=job.folder,
@@ -92,16 +93,25 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
         "n_databases": job.n_databases,
         "tokens": job.tokens,
         "seed": job.seed,
-        **held_out_scores(checkpoint, job.held_out_store, job.sampler, job.evaluation),
+        **held_out_scores(checkpoint, job.held_out_store, job.held_out, job.sampler, job.evaluation),
         "status": "ok",
         "reason": None,
         "key": job.key,
         "schedule_total_tokens": job.tokens,
-        "train_seconds": trained - started,
+        "train_seconds": _train_seconds(read_metrics(job.folder)),
         "score_seconds": time.monotonic() - trained,
     }
     write_json(job.folder / RESULT, result)
     return result
+
+
+def _train_seconds(lines: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds spent on the steps of a run, over all the sittings that it took."""
+    seconds, tokens = 0.0, 0
+    for line in lines:
+        seconds += (line["tokens"] - tokens) / line["tokens_per_second"]
+        tokens = line["tokens"]
+    return seconds
 
 
 def code_fingerprint() -> str:

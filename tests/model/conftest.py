@@ -65,7 +65,7 @@ TABLES = {
             [day(n) for n in (2, 3, 4, 5, 6, 7, 8, 9)] + [None, day(12), day(17), day(18)],
             pa.timestamp("us"),
         ),
-        "amount": pa.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 100, 200, 300], pa.int64()),
+        "amount": pa.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 100, 200, 250], pa.int64()),
         "late": pa.array([True, False, None, False, True, False, True, False, True, True, False, True]),
         "status": [3, 7, 7, 3, 3, 7, 7, 3, 7, 3, 7, 3],
     },

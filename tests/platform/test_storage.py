@@ -1,7 +1,10 @@
+import contextlib
+
 import pytest
 
 from relscale.platform.errors import DataError, ResourceError
 from relscale.platform.storage import (
+    DRAFT,
     alone_in,
     digest_files,
     new_folder,
@@ -66,12 +69,16 @@ def test_the_first_of_two_attempts_wins(tmp_path):
 
 
 def test_drafts_of_killed_processes_are_swept(tmp_path):
-    (tmp_path / ".a.x1").mkdir()
-    (tmp_path / ".a.x1" / "f").write_text("")
-    (tmp_path / ".b.json.x2").write_text("")
+    with contextlib.suppress(RuntimeError), new_folder(tmp_path / "a") as folder:
+        (tmp_path / "killed").mkdir()
+        (tmp_path / "killed").rename(f"{folder}-of-a-killed-process")
+        raise RuntimeError
+    (tmp_path / f"{DRAFT}b.json.x2").write_text("")
     (tmp_path / "kept").write_text("")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".env").write_text("a person's own hidden file")
     assert sweep_drafts(tmp_path) == 2
-    assert names(tmp_path) == ["kept"]
+    assert names(tmp_path) == [".env", ".git", "kept"]
     assert sweep_drafts(tmp_path / "absent") == 0
 
 

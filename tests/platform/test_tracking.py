@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from relscale.platform.errors import ResourceError
@@ -32,6 +34,27 @@ def test_a_repeated_curve_adds_no_point(tracker):
     tracker.log_points(run, [*first, Point("loss", 0.8, 30)])
     assert history(tracker, run, "loss") == [(10, 1.0), (20, 0.9), (30, 0.8)]
     assert history(tracker, run, "rate") == [(10, 0.1)]
+
+
+def test_a_corrected_or_late_point_is_added(tracker):
+    run = tracker.run("late", "late", params={})
+    tracker.log_points(run, [Point("loss", 1.0, 20), Point("alpha", 0.5, 0)])
+    tracker.log_points(run, [Point("loss", 2.0, 10), Point("alpha", 0.9, 0)])
+    assert sorted(history(tracker, run, "loss")) == [(10, 2.0), (20, 1.0)]
+    assert history(tracker, run, "alpha")[-1] == (0, 0.9)
+    again = Tracker(TrackingConfig(uri=tracker.uri), Path("unused"), "a study")
+    again.log_points(run, [Point("loss", 2.0, 10), Point("loss", 1.0, 20)])
+    assert len(history(tracker, run, "loss")) == 2
+
+
+def test_files_of_a_sqlite_run_stay_in_the_output_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = TrackingConfig(uri=f"sqlite:///{tmp_path / 'own.db'}")
+    tracker = Tracker(config, tmp_path / "out", "x")
+    (tmp_path / "a.txt").write_text("a")
+    tracker.log_artifacts(tracker.run("k", "k", params={}), tmp_path, ["a.txt"])
+    assert list((tmp_path / "out").rglob("a.txt"))
+    assert not (tmp_path / "mlruns").exists()
 
 
 def test_a_long_curve_is_split_into_requests(tracker):

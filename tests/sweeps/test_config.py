@@ -40,6 +40,10 @@ def test_generator_settings_lie_over_the_preset():
         ("trial.use_gpu=true", "use_gpu needs n_workers"),
         ("model.n_heads=3", "not a multiple of n_heads 3"),
         ("name=a/b", "name"),
+        ("corpus.generator=5", "corpus.generator"),
+        ("corpus.preset=[a]", "corpus.preset"),
+        ("zero_shot.datasets=[a/rel-f1, b/rel-f1]", "two datasets are named 'rel-f1'"),
+        ("cluster={address: auto, num_cpus: 2}", "num_cpus is for a local Ray"),
         ("gird.tokens=[5]", "did you mean 'grid'"),
     ],
 )

@@ -2,7 +2,7 @@ import pytest
 
 from relscale.platform.errors import ConfigError
 from relscale.sweeps.config import GridConfig, StudyConfig
-from relscale.sweeps.grid import plan_trials, whole_steps
+from relscale.sweeps.grid import check_grid, plan_trials, whole_steps
 
 SMALL = StudyConfig(
     grid=GridConfig(n_databases=(2, 4), tokens=(100_000, 1_000_000), seeds=(0, 1)),
@@ -60,4 +60,9 @@ def test_a_changed_database_changes_the_trials_that_use_it():
 
 def test_budgets_that_are_the_same_steps_are_refused():
     with pytest.raises(ConfigError, match="same number of optimizer steps of 2048 tokens"):
-        plan(SMALL.replace(grid={"n_databases": (2,), "tokens": (2049, 4000)}))
+        check_grid(SMALL.replace(grid={"n_databases": (2,), "tokens": (2049, 4000)}))
+
+
+def test_a_batch_that_workers_cannot_share_is_refused():
+    with pytest.raises(ConfigError, match=r"batch_size 16 is not a multiple of trial\.n_workers 3"):
+        check_grid(SMALL.replace(trial={"n_workers": 3}))

@@ -21,6 +21,7 @@ def job(tiny_study, tiny, tmp_path):
         folder=tmp_path / "one",
         store=folder / "corpus-store",
         held_out_store=folder / "held-out-store",
+        held_out=("plurel-1000000", "plurel-1000001"),
         n_databases=2,
         tokens=512,
         seed=0,

@@ -12,6 +12,7 @@ RESULTS = pd.DataFrame(
         "seed": 0,
         "loss": [0.5, 0.45, 0.4567, None],
         "status": ["ok", "ok", "ok", "failed"],
+        "reason": [None, None, None, "the loss is nan"],
         "loss_mean_predictor": [0.48, 0.48, 0.48, None],
     }
 )
@@ -70,6 +71,7 @@ def test_every_number_and_every_gap_is_shown():
     for part in ("shop", "churn", "77", "0.712", "0.650–0.770", "0.610", "temporal"):
         assert part in text
     assert "• No law [is] claimed." in text, "a sentence is not markup"
+    assert "1 of 4 trials failed (the loss is nan)" in text
 
 
 def test_a_study_without_real_databases_has_no_score_table():
