@@ -4,7 +4,8 @@ A row is visible at the seed's time; NO_TIME is earlier than every time, so that
 rows and seeds without time.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -61,7 +62,19 @@ class _Pools(NamedTuple):
     total: np.ndarray
 
 
-@njit(nogil=True)
+def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile, and keep the machine code beside this file or in the user's cache folder.
+
+    Compiling takes 6 to 20 s, which every new worker would pay. The kept code is renewed when this file
+    changes; what it takes from other files (MAX_PARENTS, SemType, NO_TIME) is part of the store's format.
+    """
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # no folder can be written
+        return njit(nogil=True)(function)
+
+
+@_kept
 def fill_contexts(
     graph: Graph,
     here: np.ndarray,
