@@ -284,6 +284,17 @@ def evaluate(
     console.print(f"scores {out / 'scores.json'}, predictions per row {out / 'predictions'}")
 
 
+@app.command()
+def settings(config: Config = None, set_: Set = None) -> None:
+    """Print every setting of a study with its meaning, as YAML to start a study file from.
+
+    Values are the published study's, or those of the given file and overrides.
+    """
+    from relscale.platform.config import describe
+
+    print(describe(_load(config, set_)), end="")
+
+
 def _load(config: Path | None, overrides: list[str] | None) -> "StudyConfig":
     from relscale.platform.config import load_config
     from relscale.sweeps.config import StudyConfig

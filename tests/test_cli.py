@@ -8,6 +8,8 @@ import yaml
 
 from relscale import __version__
 from relscale.cli import app, main
+from relscale.platform.config import load_config
+from relscale.sweeps.config import StudyConfig
 
 
 @pytest.fixture
@@ -53,7 +55,18 @@ def test_version(command):
 def test_every_command_explains_itself(command, name):
     code, shown, _ = command(name, "--help")
     assert code == 0
-    assert "--set" in shown and "--out" in shown and "--config" in shown
+    assert "--set" in shown and "--config" in shown
+    assert "--out" in shown or name == "settings"
+
+
+def test_settings_are_a_study_file_that_explains_itself(command, tmp_path):
+    code, shown, _ = command("settings", "-s", "model.n_blocks=3")
+    assert code == 0
+    assert "n_blocks: 3" in shown and "# Transformer blocks" in shown
+    (tmp_path / "study.yaml").write_text(shown)
+    assert load_config(StudyConfig, tmp_path / "study.yaml") == load_config(
+        StudyConfig, None, ["model.n_blocks=3"]
+    )
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["generate"], ["generate", "--out", "x", "-n", "0"]])

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import textwrap
 import types
 from pathlib import Path
 from typing import Any, Self, TypeVar, Union, get_args, get_origin
@@ -18,7 +19,10 @@ ConfigT = TypeVar("ConfigT", bound="Config")
 class Config(BaseModel):
     """Base of every settings model: frozen, unknown keys refused, defaults checked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    # The line below a field is its description, for `describe` as for the reader of the code.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
     def replace(self, **changes: Any) -> Self:
         """A copy with the given fields changed and everything checked again."""
@@ -32,6 +36,24 @@ class Config(BaseModel):
     def to_yaml(self) -> str:
         """The resolved settings, defaults included, as YAML that `load_config` reads back."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def describe(config: Config, indent: str = "") -> str:
+    """The settings as YAML with their meanings as comments; `load_config` reads it back."""
+    lines = []
+    plain = config.model_dump(mode="json")
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            summary = (type(value).__doc__ or "").splitlines()[0]
+            lines += ["", f"{indent}{name}:  # {summary}", describe(value, indent + "  ").rstrip()]
+        else:
+            meaning = " ".join((field.description or "").split())
+            lines += textwrap.wrap(
+                meaning, 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+            )
+            lines.append(f"{indent}{name}: {json.dumps(plain[name])}")
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def load_config(
