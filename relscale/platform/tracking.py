@@ -4,9 +4,11 @@ The files of a run are the truth and MLflow mirrors them: every function here ma
 same content, by a process that was killed half-way or by a rerun, and changes nothing then.
 """
 
+import contextlib
 import logging
 import os
 import shlex
+import sys
 import time
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -150,9 +152,14 @@ class Tracker:
     @property
     def open_command(self) -> str:
         """The shell command that shows the runs in a browser."""
-        if self.uri.startswith("sqlite"):
-            return f"mlflow ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}"
-        return f"open {self.uri}"
+        if not self.uri.startswith("sqlite"):
+            return f"open {self.uri}"
+        # The program beside this interpreter: its folder need not be on the shell's path.
+        program = Path(sys.executable).with_name("mlflow")
+        with contextlib.suppress(ValueError):
+            program = program.relative_to(Path.cwd())
+        uri = shlex.quote(self.uri)
+        return f"{shlex.quote(str(program))} ui --host 127.0.0.1 --backend-store-uri {uri}"
 
 
 def check_tracking(config: TrackingConfig) -> None:

@@ -1,3 +1,5 @@
+import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,12 @@ def test_files_of_a_sqlite_run_stay_in_the_output_folder(tmp_path, monkeypatch):
     tracker.log_artifacts(tracker.run("k", "k", params={}), tmp_path, ["a.txt"])
     assert list((tmp_path / "out").rglob("a.txt"))
     assert not (tmp_path / "mlruns").exists()
+
+
+def test_the_command_that_shows_the_runs_exists(tracker):
+    program, *arguments = shlex.split(tracker.open_command)
+    assert Path(program).is_file() and os.access(program, os.X_OK)
+    assert arguments == ["ui", "--host", "127.0.0.1", "--backend-store-uri", tracker.uri]
 
 
 def test_a_long_curve_is_split_into_requests(tracker):
