@@ -180,3 +180,11 @@ def test_a_missing_store_and_checkpoint(refused, tmp_path):
         "evaluate", "--checkpoint", tmp_path / "none", "--dataset", tmp_path, "-o", tmp_path / "e"
     )
     assert "is not a RelBench 3 folder (no manifest.yaml)" in message
+
+
+@pytest.mark.ray
+def test_a_corpus_smaller_than_n(refused, tiny_study, tmp_path):
+    store = tiny_study[0] / "corpus-store"
+    message = refused("pretrain", "--store", store, "-n", 99, "--tokens", 1000, "-o", tmp_path / "run")
+    assert "databases is 99, but" in message and "holds 3" in message
+    assert files_below(tmp_path) == []
