@@ -103,7 +103,7 @@ def test_damage_is_mended(tmp_path: Path) -> None:
     (databases / "plurel-1" / RECEIPT).unlink()  # never finished
     next((databases / "plurel-2" / "db").iterdir()).write_bytes(b"PAR1")  # half a file
     (databases / "plurel-3" / RECEIPT).write_text("{")  # half a receipt
-    (databases / ".plurel-4.xyz").mkdir()  # a killed process's draft
+    (databases / f"{storage.DRAFT}plurel-4.xyz").mkdir()  # a killed process's draft
     (tmp_path / "corpus.json").unlink()
     again = make(tmp_path, 5)
     assert contents(again) == contents(index)
