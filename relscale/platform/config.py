@@ -74,7 +74,11 @@ def load_config(
     settings = read_yaml(path) if path is not None else {}
     for override in overrides or []:
         _apply_override(settings, override)
-    return parse_config(model, settings, source=str(path) if path else "the settings")
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        source = _culprit(error, overrides or []) or (str(path) if path else "the settings")
+        raise ConfigError(_sentence(model, error, source)) from error
 
 
 def parse_config(model: type[ConfigT], settings: dict[str, Any], *, source: str) -> ConfigT:
@@ -127,6 +131,17 @@ def _apply_override(settings: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise ConfigError(f"override '{override}': '{parent}' is a value, not a group of settings.")
     place[leaf] = value
+
+
+def _culprit(error: ValidationError, overrides: list[str]) -> str | None:
+    """The override that set what is wrong, if one did."""
+    wrong = [str(part) for part in error.errors()[0]["loc"]]
+    for override in overrides:
+        key = override.partition("=")[0].split(".")
+        shared = min(len(key), len(wrong))
+        if shared and key[:shared] == wrong[:shared]:
+            return f"--set {override}"
+    return None
 
 
 def _sentence(model: type[Config], error: ValidationError, source: str) -> str:

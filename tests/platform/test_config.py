@@ -50,6 +50,16 @@ def test_a_bad_setting_is_named_with_its_remedy(override, message):
     assert "\n" not in str(error.value)
 
 
+def test_the_file_or_the_override_that_is_wrong_is_named(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("name: b\n")
+    with pytest.raises(ConfigError, match=r"^--set inner\.depth=0: setting 'inner\.depth' is 0"):
+        load_config(Outer, file, ["inner.width=3", "inner.depth=0"])
+    file.write_text("inner: {depth: 0}\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml: setting 'inner\.depth' is 0"):
+        load_config(Outer, file, ["inner.width=3"])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [("a: [", "not valid YAML"), ("- 1", "holds a list"), (b"\xff\xfe\x00", "not valid YAML")],
