@@ -143,6 +143,8 @@ def test_a_killed_record_is_made_good(tiny, copy, monkeypatch):
     assert parent.info.status == "FINISHED"
     assert "report.html" in {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert len(runs) == 10
+    note = parent.data.tags["mlflow.note.content"]
+    assert all(run.info.run_id in note for run in runs if run is not parent), "all trials can be compared"
 
 
 def test_a_real_database_that_is_none_is_refused_before_any_work(ray_session, tiny, tmp_path):

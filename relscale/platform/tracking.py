@@ -140,6 +140,11 @@ class Tracker:
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
 
+    def drop_tag(self, run_id: str, name: str) -> None:
+        """Remove a tag of a run, if it has it."""
+        if self.tag(run_id, name) is not None:
+            self._client.delete_tag(run_id, name)
+
     def tag(self, run_id: str, name: str) -> str | None:
         """The value of a run's tag, or None."""
         value = self._client.get_run(run_id).data.tags.get(name)

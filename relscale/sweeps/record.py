@@ -47,6 +47,7 @@ class SweepRecord:
             if result.get(name) is not None
         ]
         self._tracker.log_points(run, points)
+        self._tracker.drop_tag(run, "failure")  # of an earlier attempt
         self._tracker.end(run)
 
     def _child(self, trial: Trial) -> str:
@@ -58,7 +59,12 @@ class SweepRecord:
         return self._children[trial.key]
 
     def study(
-        self, results: pd.DataFrame, fit: Mapping[str, Any], scores: Sequence[Mapping[str, Any]], folder: Path
+        self,
+        trials: Sequence[Trial],
+        results: pd.DataFrame,
+        fit: Mapping[str, Any],
+        scores: Sequence[Mapping[str, Any]],
+        folder: Path,
     ) -> None:
         """Add what the whole grid says: scaling curves, fits, zero-shot scores, the report's files.
 
@@ -71,14 +77,17 @@ class SweepRecord:
             self.parent, [*_scaling_curves(results), *_fit_points(fit), *_score_points(scores)]
         )
         verdicts = {f"verdict.{axis}": str(law["code"] or law["status"]) for axis, law in fit["axes"].items()}
-        compare = f"Select the child runs and press Compare, or open {self._compare_path()} below the server."
+        compare = (
+            f"Select the child runs and press Compare, or open {self._compare_path(trials)} on the server."
+        )
         self._tracker.set_tags(self.parent, {**verdicts, "mlflow.note.content": compare})
         self._tracker.log_artifacts(self.parent, folder, FILES)
         self._tracker.end(self.parent)
         self._tracker.set_tags(self.parent, {RECORDED_TAG: digest})
 
-    def _compare_path(self) -> str:
-        runs = ",".join(f'"{run}"' for run in self._children.values())
+    def _compare_path(self, trials: Sequence[Trial]) -> str:
+        # Every trial, also those that an earlier call has recorded.
+        runs = ",".join(f'"{self._child(trial)}"' for trial in trials)
         return f'/#/compare-runs?runs=[{runs}]&experiments=["{self._tracker.experiment_id}"]'
 
 

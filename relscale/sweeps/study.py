@@ -87,7 +87,7 @@ def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
             _analyse(config, out, trials, results, [], facts)  # the grid has its report all the same
             raise
         fit = _analyse(config, out, trials, results, scores, facts)
-        record.study(results, fit, scores, out)
+        record.study(trials, results, fit, scores, out)
     return StudyOutcome(
         results=results,
         fit=fit,
