@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from relscale.generation.config import ColumnPrior, Transform
-from relscale.generation.priors import draw_option
+from relscale.generation.draws import draw_option
 
 
 def quantise(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from relscale.generation.config import ConnectivityPrior
-from relscale.generation.priors import draw_count, draw_counts
+from relscale.generation.draws import draw_count, draw_counts
 
 
 def sample_parents(

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from relscale.generation.config import EdgeWeights, Family, GraphPrior
-from relscale.generation.priors import draw_count, draw_option
+from relscale.generation.draws import draw_count, draw_option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

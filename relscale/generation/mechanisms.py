@@ -8,7 +8,7 @@ import numpy as np
 
 from relscale.generation.activations import Activation, sample_activation
 from relscale.generation.config import Initialiser, MechanismPrior
-from relscale.generation.priors import draw_counts, draw_options
+from relscale.generation.draws import draw_counts, draw_options
 
 WIDTH = 32
 """Length of every embedding."""

@@ -1,37 +1,72 @@
-"""Draws from the plain ranges and choices of a prior."""
+"""Priors by name: each makes a database from a seed and a configuration, and all run through one corpus."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-T = TypeVar("T")
-
-
-def draw_count(bounds: tuple[int, int], *, rng: np.random.Generator) -> int:
-    """A uniform integer, both ends included."""
-    return int(rng.integers(bounds[0], bounds[1], endpoint=True))
+from relscale.generation.config import PRESETS, GeneratorConfig
+from relscale.generation.database import GENERATOR_VERSION, Database, generate_database
+from relscale.platform.config import Config
+from relscale.platform.errors import ConfigError
 
 
-def draw_counts(bounds: tuple[int, int], size: int, *, rng: np.random.Generator) -> np.ndarray:
-    """`size` uniform integers as int64, both ends included."""
-    return rng.integers(bounds[0], bounds[1], size=size, endpoint=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """A law over databases.
+
+    name : names the databases too, as `<name>-<seed>`; letters, digits and hyphens.
+    generate : (seed, configuration) to a Database; the same for the same arguments, in any process.
+    config : class of its configuration, whose defaults are the first preset.
+    presets : frozen configurations by name.
+    version : raised whenever the same seed and configuration give another database.
+    """
+
+    name: str
+    generate: Callable[[int, Any], Database]
+    config: type[Config] = GeneratorConfig
+    presets: Mapping[str, Config]
+    version: int
+
+    def preset(self, name: str | None = None) -> Config:
+        """The configuration of that name, or the first; ConfigError lists the valid ones."""
+        if name is None:
+            return next(iter(self.presets.values()))
+        if name not in self.presets:
+            raise ConfigError(
+                f"prior '{self.name}' has no preset '{name}'; valid are: {', '.join(self.presets)}."
+            )
+        return self.presets[name]
 
 
-def draw_option(options: Sequence[T], *, rng: np.random.Generator) -> T:
-    """One of the options, all equally likely."""
-    return options[int(rng.integers(len(options)))]
+def find_prior(name: str) -> Prior:
+    """A prior by its name, or by "package.module:attribute" for one that another package defines.
+
+    Raises
+    ------
+    ConfigError : there is none of that name, or the attribute is not a `Prior`.
+    """
+    if name in PRIORS:
+        return PRIORS[name]
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise ConfigError(
+            f"unknown prior '{name}'; valid are: {', '.join(PRIORS)}, or one of your own as "
+            "'package.module:attribute'."
+        )
+    try:
+        prior = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"prior '{name}' cannot be imported ({error}); install its package.") from None
+    if not isinstance(prior, Prior):
+        raise ConfigError(f"'{name}' is a {type(prior).__name__}; a prior is a relscale.generation.Prior.")
+    return prior
 
 
-def draw_options(options: Sequence[T], size: int, *, rng: np.random.Generator) -> list[T]:
-    """`size` independent options, all equally likely."""
-    return [options[i] for i in rng.integers(len(options), size=size)]
-
-
-def draw_power_law(
-    bounds: tuple[int, int], exponent: float, size: int, *, rng: np.random.Generator
-) -> np.ndarray:
-    """`size` integers k in [low, high] as int64 with P(k) proportional to k ** -exponent."""
-    values = np.arange(bounds[0], bounds[1] + 1)
-    weights = values**-exponent
-    return rng.choice(values, size=size, p=weights / weights.sum())
+PRIORS: dict[str, Prior] = {
+    prior.name: prior
+    for prior in (
+        Prior(name="plurel", generate=generate_database, presets=PRESETS, version=GENERATOR_VERSION),
+    )
+}
+"""Priors that come with relscale."""

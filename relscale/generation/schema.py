@@ -6,7 +6,7 @@ import numpy as np
 
 from relscale.generation.config import GeneratorConfig
 from relscale.generation.graphs import Dag, sample_dag
-from relscale.generation.priors import draw_count, draw_counts, draw_option, draw_options, draw_power_law
+from relscale.generation.draws import draw_count, draw_counts, draw_option, draw_options, draw_power_law
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

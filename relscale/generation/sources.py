@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 from scipy.special import softmax
 
 from relscale.generation.config import SourcePrior
-from relscale.generation.priors import draw_option
+from relscale.generation.draws import draw_option
 
 
 def sample_source(

@@ -10,7 +10,7 @@ import numpy as np
 from relscale.generation.config import Aggregation, GeneratorConfig, Mode
 from relscale.generation.graphs import Dag, sample_dag, sample_edge_weights
 from relscale.generation.mechanisms import Decoder, Encoder, sample_decoders, sample_encoders
-from relscale.generation.priors import draw_option, draw_options
+from relscale.generation.draws import draw_option, draw_options
 from relscale.generation.schema import ColumnSpec, sample_types
 
 
