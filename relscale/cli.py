@@ -72,37 +72,92 @@ def demo(out: Out = Path("runs/demo"), config: Config = None, set_: Set = None) 
 @app.command()
 def generate(
     out: Out,
-    num_databases: Annotated[int, typer.Option("--num-databases", "-n", min=1, help="Databases to make.")],
-    seed_offset: Annotated[
-        int | None, typer.Option(min=0, help="First seed [default: from the config].")
+    num_databases: Annotated[int, typer.Option("--num-databases", "-n", help="Databases to make.")],
+    seed_offset: Annotated[int | None, typer.Option(help="First seed [default: from the config].")] = None,
+    prior: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Law of the databases [default: from the config].")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Named prior [default: from the config].")] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The prior's settings [default: from the config].")
+    ] = None,
+    sql_schema: Annotated[
+        Path | None,
+        typer.Option("--sql-schema", metavar="FILE", help="Tables from CREATE TABLE, not random ones."),
+    ] = None,
+    tasks: Annotated[
+        bool | None,
+        typer.Option("--tasks/--no-tasks", help="Autocomplete tasks for other tools [default: with them]."),
+    ] = None,
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Generate synthetic databases as RelBench 3 folders, in parallel, with an index.
 
     A folder that holds some of them already is filled up; the first ones stay as they are. Settings:
-    corpus.preset, corpus.generator.*, corpus.seed_offset, cluster.*.
+    corpus.prior, corpus.preset, corpus.generator.*, corpus.tasks, corpus.seed_offset, cluster.*.
     """
-    overrides = [*(set_ or []), *([f"corpus.preset={preset}"] if preset else [])]
-    study = _load(config, overrides)
-    from relscale.generation.corpus import generate_corpus
+    options = {"prior": prior, "preset": preset, "seed_offset": seed_offset, "tasks": tasks}
+    given = [f"corpus.{name}={value}" for name, value in options.items() if value is not None]
+    study = _load(config, [*(set_ or []), *given])
+    generator = study.corpus.generator
+    if sql_schema is not None:
+        from relscale.generation.sql_schema import with_sql_schema
+
+        generator = with_sql_schema(generator, sql_schema)
+    from relscale.generation.corpus import corpus_sentence, generate_corpus, reporter
+    from relscale.generation.priors import find_prior
     from relscale.platform.dataflow import on_cluster
     from relscale.platform.progress import bar, console
 
     with on_cluster(study.cluster) as run, bar("generate", num_databases, "databases") as advance:
         index = generate_corpus(
             out,
-            study.corpus.generator,
+            find_prior(study.corpus.prior),
+            generator,
             preset=study.corpus.preset,
             num_databases=num_databases,
-            seed_offset=study.corpus.seed_offset if seed_offset is None else seed_offset,
-            progress=lambda receipt: advance(int(receipt["admitted"]), note=receipt["reason"] or ""),
+            seed_offset=study.corpus.seed_offset,
+            tasks=study.corpus.tasks,
+            progress=reporter(advance),
             run=run,
         )
-    cells = sum(index["cells"].to_pylist())
-    console.print(f"{len(index)} databases with {cells:,} cells under {out}/databases.")
+    console.print(f"{corpus_sentence(index)} under {out}/databases.")
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A RelBench 3 database folder, or a corpus of them.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder of the page [default: runs/inspect/NAME]."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Databases of a corpus to read at most [default: from the config]."),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="CORPUS_OR_FILE", help="Second corpus, or a page's statistics.parquet."),
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """A page of pictures of a database or a corpus, real or synthetic.
+
+    Of a database: schema graph, fan-out, columns, time, missing values, dependence on parent rows. Of a
+    corpus: how each statistic is spread, beside a second one with tests. Settings:
+    analysis.inspected_databases.
+    """
+    study = _load(config, set_)
+    from relscale.analysis.inspection_corpus import inspect_path
+    from relscale.platform.progress import console, stages
+
+    out = out or Path("runs/inspect") / path.resolve().name
+    with stages("inspect") as progress:
+        page = inspect_path(
+            path, out, limit=limit or study.analysis.inspected_databases, against=against, progress=progress
+        )
+    console.print(f"page {page}", soft_wrap=True)
 
 
 @app.command()

@@ -96,7 +96,7 @@ def test_a_missing_and_a_malformed_study_file(refused, tmp_path):
 
 def test_an_unknown_preset(refused, tmp_path):
     message = refused("generate", "-o", tmp_path / "c", "-n", 1, "--preset", "plurel-9")
-    assert "unknown preset 'plurel-9'; valid are: plurel-1.1" in message
+    assert "prior 'plurel' has no preset 'plurel-9'; valid are: plurel-1.1" in message
     assert files_below(tmp_path) == []
 
 
@@ -136,6 +136,23 @@ def test_a_folder_that_is_no_corpus(refused, tmp_path):
     message = refused("tokenize", "--corpus", tmp_path, "--out", tmp_path / "store")
     assert "neither a corpus (no index.parquet) nor a RelBench 3 folder" in message
     assert files_below(tmp_path) == []
+
+
+def test_what_cannot_be_inspected(refused, dangling, tmp_path):
+    message = refused("inspect", tmp_path / "none", "--out", tmp_path / "page")
+    assert "neither a corpus (no index.parquet) nor a RelBench 3 folder" in message
+    assert "lies inside" in refused("inspect", dangling, "--out", dangling / "page")
+    (dangling / "db" / "orders.parquet").write_bytes(b"PAR1")
+    assert "is not a readable Parquet file" in refused("inspect", dangling, "--out", tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_page_of_a_database_goes_to_runs_by_default(command, dangling, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, shown, _ = command("inspect", "shop")
+    assert code == 0 and shown.split() == ["page", "runs/inspect/shop/inspection.html"]
+    page = (tmp_path / "runs" / "inspect" / "shop" / "inspection.html").read_text()
+    assert "Some keys name no row of their parent table: orders.customer" in page
 
 
 def test_a_dangling_foreign_key(refused, dangling, tmp_path):

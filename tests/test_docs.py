@@ -31,16 +31,29 @@ def tour(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_session")
-def test_the_tour_of_the_pipeline_runs_as_written(tour, monkeypatch):
-    commands = commands_in(ROOT / "docs" / "pipeline.md")
+def run_commands(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a document's commands one after the other; each must end well."""
+    commands = commands_in(document)
     assert len(commands) >= 4
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code, command
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_looking_at_databases_runs_as_written(tour, monkeypatch):
+    run_commands(ROOT / "docs" / "inspect.md", monkeypatch)
+    pages = sorted(path.parent.name for path in (tour / "runs").rglob("inspection.html"))
+    assert pages == ["compared", "page", "plurel-0"]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_the_tour_of_the_pipeline_runs_as_written(tour, monkeypatch):
+    run_commands(ROOT / "docs" / "pipeline.md", monkeypatch)
     made = tour / "runs" / "tour"
     assert len(list((made / "corpus" / "databases").iterdir())) == 4
     assert (made / "run" / "final" / "model.safetensors").is_file()

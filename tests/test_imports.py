@@ -24,8 +24,9 @@ EXCEPTIONS = {("analysis/zero_shot.py", "model")}
 HOMES = {
     "ray": {"platform/cluster.py", "platform/dataflow.py", "model/distributed.py", "sweeps/launch.py"},
     "mlflow": {"platform/tracking.py"},
-    "matplotlib": {"analysis/figures.py"},
+    "matplotlib": {"analysis/figures.py", "analysis/inspect_figures.py", "analysis/schema_figures.py"},
     "sentence_transformers": {"model/text.py"},
+    "sqlglot": {"generation/sql_statements.py", "generation/sql.py", "generation/sql_types.py"},
 }
 TORCH_FREE_MODEL = {
     "config",
@@ -95,9 +96,10 @@ def test_torch_stays_with_the_model(path):
     [
         ("relscale, relscale.cli", {"torch", "ray", "mlflow", "pandas", "numpy"}),
         ("relscale.sweeps.config, relscale.sweeps.grid", {"torch", "ray", "mlflow", "pandas"}),
-        ("relscale.analysis.report", {"torch", "ray", "mlflow"}),
+        ("relscale.analysis.report, relscale.analysis.inspection_corpus", {"torch", "ray", "mlflow"}),
         ("relscale.model.sampler, relscale.model.store", {"torch", "ray"}),
         ("relscale.generation.database", {"torch", "ray"}),
+        ("relscale.generation.config", {"sqlglot", "numpy"}),
     ],
 )
 def test_light_modules_stay_light(modules, absent):

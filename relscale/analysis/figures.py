@@ -4,7 +4,7 @@ import io
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -21,7 +21,7 @@ from relscale.platform.progress import human_count
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"  # Okabe-Ito, readable in grey
 _LABELS = {"n_databases": "databases N", "tokens": "training tokens S"}
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 10.5,
     "axes.titlesize": 11.5,
     "axes.titlelocation": "left",
@@ -41,7 +41,7 @@ _LOWER_IS_BETTER = ("mae", "rmse", "mse", "loss", "error")
 def render(figure: Figure) -> tuple[bytes, bytes]:
     """The figure as (PNG, SVG) bytes; equal figures give equal bytes."""
     png, svg = io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
         figure.set_layout_engine("none")  # laid out by the first, which costs a third of the time
         figure.savefig(svg, format="svg", metadata={"Date": None})
@@ -57,8 +57,8 @@ def loss_curves(results: pd.DataFrame, fit: Mapping[str, Any]) -> Figure:
         loss_mean_predictor, a dashed line shows what a predictor reaches that knows column means alone.
     fit : content of fit.json; interior minima are filled diamonds, those at an edge hollow.
     """
-    figure = _figure(11.5, 4.8)
-    with matplotlib.rc_context(_STYLE):
+    figure = new_figure(11.5, 4.8)
+    with matplotlib.rc_context(STYLE):
         for axes, line_axis in zip(figure.subplots(1, 2, sharey=True), NAMES, strict=True):
             _draw_slices(axes, results, fit["axes"][line_axis]["slices"], line_axis)
             if MEAN_PREDICTOR in results:
@@ -78,8 +78,8 @@ def loss_heatmap(results: pd.DataFrame) -> Figure:
     """
     grid = results.pivot_table(index="n_databases", columns="tokens", values="loss", aggfunc="mean")
     values, sizes, budgets = grid.to_numpy(), list(map(float, grid.index)), list(map(float, grid.columns))
-    figure = _figure(2.8 + 0.95 * values.shape[1], 1.9 + 0.5 * values.shape[0])
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    figure = new_figure(2.8 + 0.95 * values.shape[1], 1.9 + 0.5 * values.shape[0])
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         axes = figure.subplots()
         # Losses crowd just above their minimum: the norm spends most of the colours there.
         norm = PowerNorm(0.6, np.nanmin(values), np.nanmax(values))
@@ -106,8 +106,8 @@ def axis_law(fit: Mapping[str, Any], axis: str) -> Figure:
     axis : "n_databases" or "tokens".
     """
     entry = fit["axes"][axis]
-    figure = _figure(11.5, 4.4)
-    with matplotlib.rc_context(_STYLE):
+    figure = new_figure(11.5, 4.4)
+    with matplotlib.rc_context(STYLE):
         left, right = figure.subplots(1, 2)
         if entry["status"] == "failed":
             _draw_failed(left, right, entry, axis)
@@ -126,10 +126,10 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     sizes = sorted(history["n_databases"].unique())
     columns = min(4, len(sizes))
     rows = -(-len(sizes) // columns)
-    figure = _figure(3.0 * columns + 1.8, 2.5 * rows + 0.9)
+    figure = new_figure(3.0 * columns + 1.8, 2.5 * rows + 0.9)
     budgets = sorted(history["tokens_total"].unique())
     colours = _colours(budgets)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(sizes) :]:
             axes.set_visible(False)
@@ -166,16 +166,19 @@ def zero_shot_bars(scores: Sequence[Mapping[str, Any]]) -> Figure:
         key = tuple(str(score[name]) for name in ("dataset", "task", "split", "metric"))
         panels.setdefault(key, []).append(score)
     heights = [len(_bars(entries)) + 1.8 for entries in panels.values()]
-    figure = _figure(9.0, 0.36 * sum(heights) + 0.4)
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    figure = new_figure(9.0, 0.36 * sum(heights) + 0.4)
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
         for axes, (key, entries) in zip(grid[:, 0], panels.items(), strict=True):
             _draw_bars(axes, key, entries)
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(
+    width: float, height: float, *, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
+    """An empty figure of so many inches, laid out by matplotlib unless `layout` is None."""
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

@@ -1,25 +1,22 @@
 """One page with everything a table of runs supports: verdict, figures, numbers, and what made them."""
 
-import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
 from relscale.analysis import figures
 from relscale.analysis.fit import fit_results
+from relscale.analysis.page import render_page, save_figure
 from relscale.analysis.results import COLUMNS, check_results, load_results
 from relscale.analysis.verdict import verdict_sentences
 from relscale.platform import storage
 from relscale.platform.progress import human_count
 
-# Beyond this an SVG of many points makes the page slow to open; its PNG stands in.
-MAX_INLINE_SVG_BYTES = 600_000
 _SCORE_COLUMNS = ("dataset", "task", "split", "metric", "value", "ci95", "rows", "visibility", "baselines")
 _CAPTIONS = {
     "loss_curves": "Every run (dots), the mean over seeds (lines), and the minimum of each line: filled "
@@ -79,20 +76,15 @@ def write_report(
     Path of report.html, written last.
     """
     drawn = _draw(results, fit, history, scores)
-    inline = []
-    for name, figure in drawn.items():
-        png, svg = figures.render(figure)
-        storage.write_bytes(out / "figures" / f"{name}.png", png)
-        storage.write_bytes(out / "figures" / f"{name}.svg", svg)
-        uri = _data_uri("svg+xml", svg) if len(svg) <= MAX_INLINE_SVG_BYTES else _data_uri("png", png)
-        inline.append({"uri": uri, "caption": _caption(name, fit)})
+    pictures = [save_figure(figure, out, name, _caption(name, fit)) for name, figure in drawn.items()]
     storage.write_json(out / "fit.json", dict(fit))
     tables = [_results_table(results), *([_score_table(scores)] if scores else [])]
-    page = _template().render(
+    page = render_page(
+        "report.html.j2",
         title=title,
         sentences=verdict_sentences(fit),
         warnings=_limits(fit),
-        figures=inline,
+        figures=pictures,
         tables=tables,
         facts=facts,
     )
@@ -124,11 +116,6 @@ def _caption(name: str, fit: Mapping[str, Any]) -> str:
     axis = name.removeprefix("law_")
     failed = axis in fit["axes"] and fit["axes"][axis]["status"] == "failed"
     return "The lowest loss of every slice, and why it makes no law." if failed else _CAPTIONS[name]
-
-
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("relscale.analysis", "templates")
-    return jinja2.Environment(loader=loader, autoescape=True).get_template("report.html.j2")
 
 
 def _limits(fit: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -176,7 +163,3 @@ def _cell(name: str, value: Any) -> str:
     if name == "tokens":
         return human_count(float(value))
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

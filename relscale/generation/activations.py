@@ -1,162 +1,132 @@
-"""The 29 activations of PluRel's random networks, as float32 array functions.
+"""The 29 activations of PluRel's random networks, compiled, and the random parameters of one of them.
 
-Each returns an array of the shape and dtype of its argument, which it never changes.
 Source: PluRel (arXiv:2602.04029), reference implementation 1.1; definitions as in PyTorch.
 """
 
-from collections.abc import Callable
-
 import numpy as np
-from scipy.special import erf
 
-from relscale.generation.config import ActivationName
+from relscale.generation.arithmetic import HALF, ONE, ZERO, F, bound, elu, erf, exp, expm1, log1p, sigmoid, sine
+from relscale.generation.arithmetic import softplus, tanh, tanhshrink
+from relscale.platform.compiled import compiled
 
-Activation = Callable[[np.ndarray], np.ndarray]
+# fmt: off
+ACTIVATIONS = (
+    "relu", "elu", "selu", "silu", "softsign", "tanh", "sigmoid", "hardswish", "mish", "leaky_relu", "gelu",
+    "softplus", "hardsigmoid", "hardtanh", "celu", "tanhshrink", "rrelu", "logsigmoid", "softshrink",
+    "hardshrink", "identity", "abs", "sin", "cos", "sign", "clamp", "signed_log", "bent_identity",
+    "sine_mixture",
+)
+"""Names by code."""
+(
+    RELU, ELU, SELU, SILU, SOFTSIGN, TANH, SIGMOID, HARDSWISH, MISH, LEAKY_RELU, GELU,
+    SOFTPLUS, HARDSIGMOID, HARDTANH, CELU, TANHSHRINK, RRELU, LOGSIGMOID, SOFTSHRINK,
+    HARDSHRINK, IDENTITY, ABS, SIN, COS, SIGN, CLAMP, SIGNED_LOG, BENT_IDENTITY,
+    SINE_MIXTURE,
+) = range(len(ACTIVATIONS))
+# fmt: on
 
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
-RRELU_SLOPE = (1 / 8 + 1 / 3) / 2  # the mean of its random slope: the evaluation form
-
-
-def sample_activation(name: ActivationName, *, rng: np.random.Generator) -> Activation:
-    """The activation of that name; only `sine_mixture` has random parameters, fresh at every call."""
-    if name != "sine_mixture":
-        return ACTIVATIONS[name]
-    n_terms = int(rng.integers(3, 7, endpoint=True))
-    amplitudes = rng.standard_normal(n_terms)
-    frequencies = np.exp(rng.uniform(np.log(0.1), np.log(10), n_terms))
-    phases = rng.uniform(0, 2 * np.pi, n_terms)
-    return SineMixture(amplitudes, frequencies, phases)
-
-
-class SineMixture:
-    """Sum over i of a_i sin(f_i x + phi_i)."""
-
-    def __init__(self, amplitudes: np.ndarray, frequencies: np.ndarray, phases: np.ndarray) -> None:
-        self.terms = list(zip(amplitudes.tolist(), frequencies.tolist(), phases.tolist(), strict=True))
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        total = np.zeros_like(x)
-        for amplitude, frequency, phase in self.terms:
-            wave = x * frequency
-            wave += phase
-            np.sin(wave, out=wave)
-            wave *= amplitude
-            total += wave
-        return total
+MAX_WAVES = 7
+"""Terms of a sine mixture, at most."""
+SELU_ALPHA, SELU_SCALE = F(1.6732632423543772), F(1.0507009873554805)
+LEAK, RRELU_SLOPE = F(0.01), F((1 / 8 + 1 / 3) / 2)  # the mean of the random slope: the evaluation form
+SIXTH, SQRT_HALF = F(1 / 6), F(np.sqrt(0.5))
 
 
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
+def sample_waves(size: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Parameters of `size` sine mixtures: float32 [size, 3, MAX_WAVES] of amplitudes, frequencies, phases.
+
+    A mixture has 3 to 7 terms; the amplitudes of those it lacks are 0.
+    """
+    present = np.arange(MAX_WAVES) < rng.integers(3, MAX_WAVES, size=(size, 1), endpoint=True)
+    amplitudes = rng.standard_normal((size, MAX_WAVES)) * present
+    frequencies = np.exp(rng.uniform(np.log(0.1), np.log(10), (size, MAX_WAVES)))
+    phases = rng.uniform(0, 2 * np.pi, (size, MAX_WAVES))
+    return np.stack([amplitudes, frequencies, phases], axis=1).astype(np.float32)
 
 
-def _elu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0) + np.expm1(np.minimum(x, 0))
-
-
-def _selu(x: np.ndarray) -> np.ndarray:
-    return SELU_SCALE * (np.maximum(x, 0) + SELU_ALPHA * np.expm1(np.minimum(x, 0)))
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * np.tanh(0.5 * x) + 0.5
-
-
-def _silu(x: np.ndarray) -> np.ndarray:
-    return x * _sigmoid(x)
-
-
-def _softsign(x: np.ndarray) -> np.ndarray:
-    return x / (1 + np.abs(x))
-
-
-def _softplus(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0) + np.log(1 + np.exp(-np.abs(x)))
-
-
-def _logsigmoid(x: np.ndarray) -> np.ndarray:
-    return -_softplus(-x)
-
-
-def _mish(x: np.ndarray) -> np.ndarray:
-    return x * np.tanh(_softplus(x))
-
-
-def _hardsigmoid(x: np.ndarray) -> np.ndarray:
-    return np.clip(x / 6 + 0.5, 0, 1)
-
-
-def _hardswish(x: np.ndarray) -> np.ndarray:
-    return x * _hardsigmoid(x)
-
-
-def _leaky_relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0.01 * x)
-
-
-def _rrelu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, RRELU_SLOPE * x)
-
-
-def _gelu(x: np.ndarray) -> np.ndarray:
-    return 0.5 * x * (1 + erf(x * np.sqrt(0.5, dtype=x.dtype)))
-
-
-def _hardtanh(x: np.ndarray) -> np.ndarray:
-    return np.clip(x, -1, 1)
-
-
-def _tanhshrink(x: np.ndarray) -> np.ndarray:
-    return x - np.tanh(x)
-
-
-def _softshrink(x: np.ndarray) -> np.ndarray:
-    return x - np.clip(x, -0.5, 0.5)
-
-
-def _hardshrink(x: np.ndarray) -> np.ndarray:
-    return x * (np.abs(x) > 0.5)
-
-
-def _identity(x: np.ndarray) -> np.ndarray:
-    return x.copy()
-
-
-def _signed_log(x: np.ndarray) -> np.ndarray:
-    return np.copysign(np.log(1 + np.abs(x)), x)
-
-
-def _bent_identity(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (np.sqrt(x * x + 1) - 1) + x
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "relu": _relu,
-    "elu": _elu,
-    "selu": _selu,
-    "silu": _silu,
-    "softsign": _softsign,
-    "tanh": np.tanh,
-    "sigmoid": _sigmoid,
-    "hardswish": _hardswish,
-    "mish": _mish,
-    "leaky_relu": _leaky_relu,
-    "gelu": _gelu,
-    "softplus": _softplus,
-    "hardsigmoid": _hardsigmoid,
-    "hardtanh": _hardtanh,
-    "celu": _elu,  # with alpha 1 the two are one function
-    "tanhshrink": _tanhshrink,
-    "rrelu": _rrelu,
-    "logsigmoid": _logsigmoid,
-    "softshrink": _softshrink,
-    "hardshrink": _hardshrink,
-    "identity": _identity,
-    "abs": np.abs,
-    "sin": np.sin,
-    "cos": np.cos,
-    "sign": np.sign,
-    "clamp": _hardtanh,
-    "signed_log": _signed_log,
-    "bent_identity": _bent_identity,
-}
-"""Every activation without parameters, by name."""
+@compiled
+def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
+    """Apply the activation `code` in place to a flat float32 array; `waves` [3, MAX_WAVES] are a mixture's."""
+    size = len(h)
+    if code == RELU:
+        for i in range(size):
+            h[i] = ZERO if h[i] < ZERO else h[i]
+    elif code in (ELU, CELU):  # with alpha 1 the two are one function
+        for i in range(size):
+            h[i] = elu(h[i])
+    elif code == SELU:
+        for i in range(size):
+            h[i] = SELU_SCALE * (h[i] if h[i] > ZERO else SELU_ALPHA * expm1(h[i]))
+    elif code == SILU:
+        for i in range(size):
+            h[i] *= sigmoid(h[i])
+    elif code == SOFTSIGN:
+        for i in range(size):
+            h[i] /= ONE + abs(h[i])
+    elif code == TANH:
+        for i in range(size):
+            h[i] = tanh(h[i])
+    elif code == SIGMOID:
+        for i in range(size):
+            h[i] = sigmoid(h[i])
+    elif code == HARDSWISH:
+        for i in range(size):
+            h[i] *= HALF + bound(h[i] * SIXTH, HALF)
+    elif code == MISH:
+        for i in range(size):
+            h[i] *= tanh(softplus(h[i]))
+    elif code == LEAKY_RELU:
+        for i in range(size):
+            h[i] *= LEAK if h[i] < ZERO else ONE
+    elif code == GELU:
+        for i in range(size):
+            h[i] *= HALF * (ONE + erf(h[i] * SQRT_HALF))
+    elif code == SOFTPLUS:
+        for i in range(size):
+            h[i] = softplus(h[i])
+    elif code == HARDSIGMOID:
+        for i in range(size):
+            h[i] = HALF + bound(h[i] * SIXTH, HALF)
+    elif code in (HARDTANH, CLAMP):
+        for i in range(size):
+            h[i] = bound(h[i], ONE)
+    elif code == TANHSHRINK:
+        for i in range(size):
+            h[i] = tanhshrink(h[i])
+    elif code == RRELU:
+        for i in range(size):
+            h[i] *= RRELU_SLOPE if h[i] < ZERO else ONE
+    elif code == LOGSIGMOID:
+        for i in range(size):
+            h[i] = (h[i] if h[i] < ZERO else ZERO) - log1p(exp(-abs(h[i])))
+    elif code == SOFTSHRINK:
+        for i in range(size):
+            h[i] -= bound(h[i], HALF)
+    elif code == HARDSHRINK:
+        for i in range(size):
+            h[i] *= ONE if abs(h[i]) > HALF else ZERO
+    elif code == ABS:
+        for i in range(size):
+            h[i] = abs(h[i])
+    elif code == SIN:
+        for i in range(size):
+            h[i] = sine(h[i], 0)
+    elif code == COS:
+        for i in range(size):
+            h[i] = sine(h[i], 1)
+    elif code == SIGN:
+        for i in range(size):
+            h[i] = ONE if h[i] > ZERO else (-ONE if h[i] < ZERO else h[i])
+    elif code == SIGNED_LOG:
+        for i in range(size):
+            h[i] = (-ONE if h[i] < ZERO else ONE) * log1p(abs(h[i]))
+    elif code == BENT_IDENTITY:
+        for i in range(size):
+            h[i] += HALF * (np.sqrt(h[i] * h[i] + ONE) - ONE)
+    elif code == SINE_MIXTURE:
+        for i in range(size):
+            x = h[i]
+            total = ZERO
+            for term in range(MAX_WAVES):
+                total += waves[0, term] * sine(waves[1, term] * x + waves[2, term], 0)
+            h[i] = total

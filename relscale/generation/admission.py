@@ -15,8 +15,11 @@ MAX_FKEYS = 5
 def admit(database: Database) -> str | None:
     """Why a database is refused, as a short sentence, or None if it is admitted.
 
-    Checked in this order: split times, primary keys, foreign keys and their number, time order, finite
-    values, and that some column can be predicted (a boolean with both values or a number that varies).
+    Checked in this order: split times; each table's rows, primary key, foreign keys and their number, order
+    in time, that no row known at the test time refers to a later one, finite values, that not all feature
+    columns are constant (a table of keys alone passes); that the train, validation and test windows have
+    rows, where any table has times; and that some column can be predicted (a boolean with both values or a
+    number that varies).
     """
     return next(_reasons(database), None)
 
@@ -24,12 +27,17 @@ def admit(database: Database) -> str | None:
 def _reasons(database: Database) -> Iterator[str]:
     if database.val_timestamp >= database.test_timestamp:
         yield f"validation time {database.val_timestamp} is not before test time {database.test_timestamp}"
-    for table in database.tables.values():
-        for check in _CHECKS:
+    for check in _CHECKS:
+        for table in database.tables.values():
             if reason := check(table, database):
                 yield f"table '{table.name}': {reason}"
+    yield from _empty_windows(database)
     if not any(_is_predictable(t.data[c]) for t in database.tables.values() for c in t.features()):
         yield "no table has a boolean or number that varies"
+
+
+def _rows(table: Table, database: Database) -> str | None:
+    return None if table.data.num_rows else "no rows"
 
 
 def _pkey(table: Table, database: Database) -> str | None:
@@ -59,11 +67,28 @@ def _fkeys(table: Table, database: Database) -> str | None:
 def _time_order(table: Table, database: Database) -> str | None:
     if table.time_col is None:
         return None
-    column = table.data[table.time_col]
-    if column.null_count:
+    if table.data[table.time_col].null_count:
         return f"time column '{table.time_col}' has empty cells"
-    times = column.to_numpy()
+    times = _times(table)
     return None if (times[1:] >= times[:-1]).all() else f"rows are not in order of '{table.time_col}'"
+
+
+def _test_cut(table: Table, database: Database) -> str | None:
+    for column, parent in table.fkeys.items():
+        n_known_parents = _known_rows(database.tables[parent], database)
+        known_keys = table.data[column].slice(0, _known_rows(table, database))
+        last = pc.max(known_keys).as_py()
+        if last is not None and last >= n_known_parents:
+            return f"foreign key '{column}' of a row before the test time refers to a later row of '{parent}'"
+    return None
+
+
+def _known_rows(table: Table, database: Database) -> int:
+    """Rows that are left when the database is cut at the test time: rows without a time always are."""
+    if table.time_col is None:
+        return table.data.num_rows
+    cut = np.datetime64(database.test_timestamp, "us")
+    return int(np.searchsorted(_times(table), cut, side="right"))
 
 
 def _finite(table: Table, database: Database) -> str | None:
@@ -74,6 +99,24 @@ def _finite(table: Table, database: Database) -> str | None:
     return None
 
 
+def _constant(table: Table, database: Database) -> str | None:
+    features = table.features()
+    constant = features and all(pc.count_distinct(table.data[c]).as_py() <= 1 for c in features)
+    return "every feature column is constant" if constant else None
+
+
+def _empty_windows(database: Database) -> Iterator[str]:
+    timed = [table for table in database.tables.values() if table.time_col is not None]
+    splits = np.array([database.val_timestamp, database.test_timestamp], "datetime64[us]")
+    rows = np.zeros(3, np.int64)
+    for table in timed:
+        # As in RelBench, a row at a splitting time is known then.
+        rows += np.bincount(np.searchsorted(splits, _times(table), side="left"), minlength=3)
+    for name, n_rows in zip(("train", "validation", "test"), rows, strict=True):
+        if timed and not n_rows:
+            yield f"no row has a time in the {name} window"
+
+
 def _is_predictable(column: pa.ChunkedArray) -> bool:
     kind = column.type
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -82,4 +125,17 @@ def _is_predictable(column: pa.ChunkedArray) -> bool:
     return bounds["min"] != bounds["max"]
 
 
-_CHECKS: tuple[Callable[[Table, Database], str | None], ...] = (_pkey, _fkeys, _time_order, _finite)
+def _times(table: Table) -> np.ndarray:
+    return table.data[table.time_col].to_numpy()
+
+
+_CHECKS: tuple[Callable[[Table, Database], str | None], ...] = (
+    _rows,
+    _pkey,
+    _fkeys,
+    _time_order,
+    _test_cut,
+    _finite,
+    _constant,
+)
+"""Each may rely on those before it, for all tables."""

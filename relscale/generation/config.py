@@ -8,7 +8,7 @@ arXiv:2602.04029).
 from datetime import date
 from typing import Annotated, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from relscale.platform.config import Config
 from relscale.platform.errors import ConfigError
@@ -94,6 +94,9 @@ class GraphPrior(Config):
 
     er_edge_prob: Range[Share] = (0.3, 0.8)
     """ErdosRenyi: probability of each of the two directions of a pair."""
+    er_arcs: Literal["both", "forward"] = "both"
+    """ErdosRenyi: a pair is linked if either direction is drawn, and components are then joined; or arcs go
+    forward only and the graph is drawn again until it is connected."""
     ba_sink_edge_dropout: Share = 0.4
     """BarabasiAlbert: probability that a sink with several parents loses one of them."""
     ws_rewire_prob: Range[Share] = (0.1, 0.3)
@@ -181,6 +184,12 @@ class MechanismPrior(Config):
     """How a node joins the messages of its parents, elementwise."""
     noise_beta: Range[Positive] = (0.5, 5.0)
     """Both parameters of a node's beta noise."""
+    noise_pairs: tuple[tuple[Positive, Positive], ...] = ()
+    """Pairs of parameters to draw a node's noise from, instead of noise_beta."""
+    term_limit: Positive | None = 1e4
+    """Messages are clamped to plus and minus this before they are joined; null for no clamp."""
+    hidden_limit: Positive | None = 1e6
+    """Hidden units are clamped to plus and minus this; null for no clamp."""
     mlp_layers: Range[Count] = (2, 4)
     """Weight matrices of a network."""
     weight_density: Range[PositiveShare] = (0.3, 1.0)
@@ -198,6 +207,16 @@ class MechanismPrior(Config):
     """Activations of the hidden layers, one drawn for each layer."""
     activation_log_gain: Range[Finite] = (-1.0, 1.0)
     """Natural logarithm of the factor behind each activation."""
+    activation_resampling: Literal["frozen", "per_row"] = "frozen"
+    """Whether a layer keeps its activation, or every row draws one afresh in every layer."""
+
+    @model_validator(mode="after")
+    def _drawn_by_row(self) -> "MechanismPrior":
+        if self.activation_resampling == "per_row" and "sine_mixture" in self.activations:
+            raise ValueError(
+                "activation_resampling per_row cannot draw sine_mixture; take it out of activations"
+            )
+        return self
 
 
 class ColumnPrior(Config):
@@ -224,6 +243,9 @@ class GeneratorConfig(Config):
     """Rows of a table that others refer to."""
     rows_activity: Range[Count] = (2000, 5000)
     """Rows of a table that no other refers to; these have a time column."""
+    sql_schema: str = ""
+    """SQL text (CREATE TABLE ...) that declares tables and columns, in place of random ones: table_layouts,
+    num_tables, num_columns and num_columns_exponent are then not read."""
     num_columns: Range[Count] = (3, 40)
     """Feature columns of a table, before degenerate ones are dropped."""
     num_columns_exponent: NotNegative = 1.0
@@ -238,6 +260,9 @@ class GeneratorConfig(Config):
     """Position of the validation timestamp in the database's period."""
     test_split: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Position of the test timestamp; above val_split."""
+    arithmetic: Literal["fast", "exact"] = "fast"
+    """Whether the networks on edges from numbers are interpolated where that is accurate, or run for every row;
+    the law is the same."""
     graphs: GraphPrior = GraphPrior()
     """Random graphs."""
     connectivity: ConnectivityPrior = ConnectivityPrior()
@@ -248,6 +273,15 @@ class GeneratorConfig(Config):
     """Structural equations."""
     columns: ColumnPrior = ColumnPrior()
     """Finishing of the columns."""
+
+    @field_validator("sql_schema")
+    @classmethod
+    def _sql_is_understood(cls, text: str) -> str:
+        if text:
+            from relscale.generation.sql_schema import read_declaration  # the parser is slow to import
+
+            read_declaration(text)  # a ConfigError goes through pydantic unchanged
+        return text
 
     @model_validator(mode="after")
     def _times_fit(self) -> "GeneratorConfig":
@@ -260,8 +294,31 @@ class GeneratorConfig(Config):
         return self
 
 
-PRESETS: dict[str, GeneratorConfig] = {"plurel-1.1": GeneratorConfig()}
-"""Named priors; plurel-1.1 is the defaults."""
+PAPER = GeneratorConfig(
+    graphs=GraphPrior(er_arcs="forward"),
+    sources=SourcePrior(kinds=("ts",), value_scales=(1.0,), ar_coefficient=(0.0, 0.0)),
+    mechanisms=MechanismPrior(
+        layouts=("ErdosRenyi", "BarabasiAlbert", "RandomTree", "ReverseRandomTree", "Layered"),
+        edge_weights=("gaussian",),
+        propagation_modes=("type_eager",),
+        aggregations=("sum",),
+        noise_pairs=((0.5, 0.5), (2.0, 2.0), (2.0, 3.0), (2.0, 4.0), (4.0, 1.0)),
+        term_limit=None,
+        hidden_limit=None,
+        mlp_layers=(2, 2),
+        weight_density=(1.0, 1.0),
+        activations=("relu", "elu", "selu", "silu", "softsign", "tanh"),
+        activation_log_gain=(0.0, 0.0),
+        activation_resampling="per_row",
+    ),
+    columns=ColumnPrior(transforms=("identity",)),
+)
+
+PRESETS: dict[str, GeneratorConfig] = {"plurel-1.1": GeneratorConfig(), "paper": PAPER}
+"""Named priors, frozen: plurel-1.1 is the defaults, paper the release behind the published scaling law.
+
+Source: PluRel (arXiv:2602.04029), reference implementation 1.1 and its tag v1.0.0.
+"""
 
 
 def preset_config(name: str) -> GeneratorConfig:

@@ -2,35 +2,35 @@
 
 import functools
 import hashlib
+import itertools
+import os
 import shutil
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relscale.generation.admission import admit
-from relscale.generation.config import GeneratorConfig
-from relscale.generation.database import GENERATOR_VERSION, generate_database
-from relscale.generation.writer import write_database
+from relscale.generation.making import finished_receipt, make_database
+from relscale.generation.priors import Prior
 from relscale.platform import dataflow, storage
+from relscale.platform.config import Config
+from relscale.platform.dataflow import Receipt, Run
 from relscale.platform.errors import ConfigError, DataError, ResumeError
+from relscale.platform.progress import Advance, human_bytes
 
-RECEIPT = "relscale.json"
-"""File in a database's folder that says what it is; written last, and not part of its digest."""
+FORMAT_VERSION = 2
+"""Raised whenever admission, the offered tasks or the files of a database change."""
 
-FORMAT_VERSION = 1
-PRIOR = "plurel"
 MAX_ATTEMPTS_PER_DATABASE = 20
 """Seeds tried for each database asked for (and a hundred more) before the configuration is given up."""
 
-CELLS_PER_SECOND = 1e5
-"""Measured on one core of an AMD EPYC for the default prior: 0.5e5 to 3e5."""
+CHECKED_HERE = 2000
+"""Up to so many databases of an earlier run are checked in this process, more of them by the cluster."""
 
 INDEX = pa.schema(
     [
@@ -38,43 +38,58 @@ INDEX = pa.schema(
         ("seed", pa.int64()),
         ("prior", pa.string()),
         ("preset", pa.string()),
+        ("config_fingerprint", pa.string()),
         ("digest", pa.string()),
         ("tables", pa.int64()),
         ("rows", pa.int64()),
         ("cells", pa.int64()),
+        ("n_number", pa.int64()),
+        ("n_boolean", pa.int64()),
+        ("n_text", pa.int64()),
+        ("n_time", pa.int64()),
+        ("n_tasks", pa.int64()),
+        ("bytes", pa.int64()),
         ("seconds", pa.float64()),
+        ("write_seconds", pa.float64()),
+        ("peak_mb", pa.float64()),
         ("admitted", pa.bool_()),
         ("reason", pa.string()),
     ]
 )
-"""Columns of index.parquet; cells counts keys and times, seconds is the time to generate and write."""
+"""Columns of index.parquet.
 
-Receipt = dict[str, Any]
+cells counts keys and times too; n_number to n_time count columns that are no keys, times among them; seconds
+is the time to generate, check and write, write_seconds the writer's part of it; peak_mb is the largest memory
+that the process had until then, which may have made other databases before.
+"""
 
 
 def generate_corpus(
     out: Path,
-    config: GeneratorConfig,
+    prior: Prior,
+    config: Config,
     *,
     preset: str,
     num_databases: int,
     seed_offset: int = 0,
+    tasks: bool = True,
     progress: Callable[[Receipt], None] | None = None,
-    run: Callable[..., list[Receipt]] = dataflow.map_keys,
+    run: Run = dataflow.map_keys,
 ) -> pa.Table:
     """Make, resume or extend a corpus: the first `num_databases` admitted seeds from `seed_offset` upward.
 
-    Writes out/databases/plurel-<seed>/ (RelBench 3 folders), out/rejected/<seed>.json, out/index.parquet
-    and, last, out/corpus.json. Finished databases are kept, so the same call resumes and a larger
-    `num_databases` extends; a smaller one changes nothing. The result does not depend on workers, order
-    or interruptions.
+    Writes out/databases/<prior>-<seed>/ (RelBench 3 folders), out/rejected/<seed>.json, out/index.parquet
+    and, last, out/corpus.json. Finished databases are kept if their digest is right, so the same call resumes
+    and mends, and a larger `num_databases` extends; a smaller one changes nothing. The result does not depend
+    on workers, order or interruptions.
 
     Parameters
     ----------
     out : folder of the corpus; made if absent.
-    config : the prior; `preset` is the name it started from, for the record.
+    prior, config : the law of the databases; `preset` is the name that `config` started from, for the record.
+    tasks : whether each database has its autocomplete tasks beside it.
     progress : called with the receipt of each database as it is done.
-    run : how seeds become receipts, with the interface of `dataflow.map_keys`.
+    run : how seeds become receipts.
 
     Returns
     -------
@@ -83,36 +98,60 @@ def generate_corpus(
 
     Raises
     ------
-    ResumeError : the folder holds a corpus of another configuration, generator version or seed offset.
+    ResumeError : the folder holds a corpus of another configuration, prior version or seed offset.
     ConfigError : a number is out of range, or hardly any seed is admitted under this configuration.
+    ResourceError : the folder cannot be written, the disk is full, or a seed does not fit in memory.
     """
     if num_databases < 1 or seed_offset < 0:
         raise ConfigError(
             f"num_databases is {num_databases} and seed_offset {seed_offset}; at least 1 and 0 are needed."
         )
     out = out.absolute()  # workers have working folders of their own
-    identity = _claim(out, config, preset=preset, seed_offset=seed_offset)
-    storage.sweep_drafts(out / "databases")
-    storage.sweep_drafts(out / "rejected")
-    finished = out / "corpus.json"
-    if finished.is_file():
-        num_databases = max(num_databases, storage.read_json(finished)["num_databases"])
-    make = functools.partial(make_database, out=out, config=config, preset=preset)
+    with storage.alone_in(out):
+        identity = _claim(out, prior, config, preset=preset, seed_offset=seed_offset, tasks=tasks)
+        shutil.rmtree(out / "drafts", ignore_errors=True)  # of processes that were killed
+        storage.sweep_drafts(out / "rejected")
+        finished = out / "corpus.json"
+        if finished.is_file():
+            num_databases = max(num_databases, storage.read_json(finished)["num_databases"])
+        make = functools.partial(
+            make_database, out=out, prior=prior, config=config, preset=preset, tasks=tasks
+        )
 
-    def receipts_of(seeds: range) -> list[Receipt]:
-        done = finished_databases(out, seeds)
-        for receipt in done.values():
-            if progress is not None:
-                progress(receipt)
-        todo = [seed for seed in seeds if seed not in done]
-        made = run(make, todo, seconds_per_key=expected_seconds(config), on_done=progress)
-        done |= dict(zip(todo, made, strict=True))
-        return [done[seed] for seed in seeds]
+        def receipts_of(seeds: range) -> Iterator[Receipt]:
+            for receipt in _receipts(seeds, make, out, prior, run):
+                if progress is not None:
+                    progress(receipt)
+                yield receipt
 
-    index = pa.Table.from_pylist(_fill(receipts_of, num_databases, seed_offset), schema=INDEX)
-    _write_index(index, out / "index.parquet")
-    storage.write_json(finished, {**identity, "num_databases": num_databases, "digest": corpus_digest(index)})
+        index = _fill(receipts_of, num_databases, seed_offset)
+        _write_index(index, out / "index.parquet")
+        record = {**identity, "num_databases": num_databases, "digest": corpus_digest(index)}
+        storage.write_json(finished, record)
+        shutil.rmtree(out / "drafts", ignore_errors=True)
     return index
+
+
+def reporter(advance: Advance) -> Callable[[Receipt], None]:
+    """What `generate_corpus` may call with each receipt to show databases, bytes and reasons on a bar."""
+    n_bytes = 0
+
+    def report(receipt: Receipt) -> None:
+        nonlocal n_bytes
+        n_bytes += receipt.get("bytes", 0)
+        refused = f", refused {receipt['name']}: {receipt['reason']}" if receipt["reason"] else ""
+        advance(int(receipt["admitted"]), note=f"{human_bytes(n_bytes)}{refused}")
+
+    return report
+
+
+def corpus_sentence(index: pa.Table) -> str:
+    """How much an index lists, in words."""
+    admitted = index.filter(index["admitted"])
+    cells, n_bytes = (pc.sum(admitted[column]).as_py() for column in ("cells", "bytes"))
+    n_refused = len(index) - len(admitted)
+    refused = f" ({n_refused} more refused, see index.parquet)" if n_refused else ""
+    return f"{len(admitted)} databases{refused} with {cells:,} cells in {human_bytes(n_bytes)}"
 
 
 def database_folders(corpus: Path) -> list[Path]:
@@ -124,97 +163,36 @@ def database_folders(corpus: Path) -> list[Path]:
     return [corpus / "databases" / row["name"] for row in index if row["admitted"]]
 
 
-def finished_databases(out: Path, seeds: Sequence[int]) -> dict[int, Receipt]:
-    """Receipts of those seeds that an earlier run finished and whose files are as they were then."""
-
-    def check(seed: int) -> Receipt | None:
-        return _finished_receipt(out / "databases" / f"{PRIOR}-{seed}", out / "rejected" / f"{seed}.json")
-
-    # Hashing and reading leave the interpreter's lock, so threads suffice and a rerun needs no cluster.
-    with ThreadPoolExecutor(max_workers=8) as threads:
-        receipts = zip(seeds, threads.map(check, seeds), strict=True)
-        return {seed: receipt for seed, receipt in receipts if receipt is not None}
-
-
-def make_database(seed: int, *, out: Path, config: GeneratorConfig, preset: str) -> Receipt:
-    """Generate, check and write the database of a seed under `out`, unless that is done; its receipt.
-
-    A seed that fails or is not admitted leaves out/rejected/<seed>.json instead of a folder.
-    """
-    folder = out / "databases" / f"{PRIOR}-{seed}"
-    rejection = out / "rejected" / f"{seed}.json"
-    done = _finished_receipt(folder, rejection)
-    if done is not None:
-        return done
-    shutil.rmtree(folder, ignore_errors=True)
-    rejection.unlink(missing_ok=True)
-    started = time.perf_counter()
-    receipt = {
-        "name": folder.name,
-        "seed": seed,
-        "prior": PRIOR,
-        "preset": preset,
-        "config_fingerprint": config.fingerprint(),
-        "generator_version": GENERATOR_VERSION,
-    }
-    try:
-        database = generate_database(seed, config)
-        reason = admit(database)
-    except (MemoryError, OSError):  # the machine's fault, not the seed's
-        raise
-    except Exception as error:  # one seed must not end a corpus of thousands
-        reason = f"generation failed: {type(error).__name__}: {error}"
-    if reason is not None:
-        receipt |= {"seconds": time.perf_counter() - started, "admitted": False, "reason": reason}
-        storage.write_json(rejection, receipt)
-        return receipt
-    with storage.new_folder(folder) as draft:
-        write_database(database, draft)
-        receipt |= {
-            "digest": storage.digest_files(draft),
-            "tables": len(database.tables),
-            "rows": database.n_rows,
-            "cells": database.n_cells,
-            "seconds": time.perf_counter() - started,
-            "admitted": True,
-            "reason": None,
-        }
-        storage.write_json(draft / RECEIPT, receipt)
-    return receipt
-
-
-def expected_seconds(config: GeneratorConfig) -> float:
-    """Rough seconds for one database on one CPU core, to size the cluster's tasks."""
-    columns = np.arange(config.num_columns[0], config.num_columns[1] + 1)
-    mean_columns = np.average(columns, weights=columns**-config.num_columns_exponent)
-    mean_rows = (np.mean(config.rows_entity) + np.mean(config.rows_activity)) / 2
-    return float(np.mean(config.num_tables) * mean_rows * mean_columns / CELLS_PER_SECOND)
-
-
 def corpus_digest(index: pa.Table) -> str:
     """SHA-256 over the names and digests of the admitted databases, in the order of the index."""
-    lines = [f"{row['name']} {row['digest']}\n" for row in index.to_pylist() if row["admitted"]]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    admitted = index.filter(index["admitted"])
+    total = hashlib.sha256()
+    for name, digest in zip(admitted["name"], admitted["digest"], strict=True):
+        total.update(f"{name} {digest}\n".encode())
+    return total.hexdigest()
 
 
-def _claim(out: Path, config: GeneratorConfig, *, preset: str, seed_offset: int) -> dict[str, Any]:
+def _claim(
+    out: Path, prior: Prior, config: Config, *, preset: str, seed_offset: int, tasks: bool
+) -> dict[str, Any]:
     """What identifies a corpus; kept in out/generation.json from before the first database on."""
     identity = {
         "format_version": FORMAT_VERSION,
-        "prior": PRIOR,
+        "prior": prior.name,
+        "prior_version": prior.version,
         "preset": preset,
         "config": config.model_dump(mode="json"),
         "config_fingerprint": config.fingerprint(),
-        "generator_version": GENERATOR_VERSION,
         "seed_offset": seed_offset,
+        "tasks": tasks,
     }
     path = out / "generation.json"
     if not path.is_file():
         storage.write_json(path, identity)
         return identity
     before = storage.read_json(path)
-    for key in ("config_fingerprint", "generator_version", "seed_offset", "format_version", "preset"):
-        if before.get(key) != identity[key]:
+    for key in identity:
+        if key != "config" and before.get(key) != identity[key]:
             raise ResumeError(
                 f"corpus '{out}' was made with {key} {before.get(key)}, this run has {identity[key]}; "
                 "choose another --out, or go back to the settings in its generation.json."
@@ -223,35 +201,64 @@ def _claim(out: Path, config: GeneratorConfig, *, preset: str, seed_offset: int)
 
 
 def _fill(
-    receipts_of: Callable[[range], list[Receipt]], num_databases: int, seed_offset: int
-) -> list[Receipt]:
-    """Receipts of as many seeds as it takes to have `num_databases` admitted ones."""
-    receipts: list[Receipt] = []
-    admitted: list[Receipt] = []
-    while len(admitted) < num_databases:
-        if len(receipts) > 100 + MAX_ATTEMPTS_PER_DATABASE * num_databases:
-            reasons = Counter(receipt["reason"] for receipt in receipts if not receipt["admitted"])
+    receipts_of: Callable[[range], Iterator[Receipt]], num_databases: int, seed_offset: int
+) -> pa.Table:
+    """The index of as many seeds as it takes to have `num_databases` admitted ones."""
+    index = INDEX.empty_table()
+    while missing := num_databases - pc.sum(index["admitted"], min_count=0).as_py():
+        if len(index) > 100 + MAX_ATTEMPTS_PER_DATABASE * num_databases:
+            reasons = Counter(index["reason"].drop_null().to_pylist())
             raise ConfigError(
-                f"of {len(receipts)} databases only {len(admitted)} can be used; the commonest reason is "
-                f"'{reasons.most_common(1)[0][0]}'. Change the generator's settings."
+                f"of {len(index)} databases only {num_databases - missing} can be used; the commonest reason "
+                f"is '{reasons.most_common(1)[0][0]}'. Change the generator's settings."
             )
-        first = seed_offset + len(receipts)
-        batch = receipts_of(range(first, first + num_databases - len(admitted)))
-        receipts += batch
-        admitted += [receipt for receipt in batch if receipt["admitted"]]
-    return receipts
+        first = seed_offset + len(index)
+        index = pa.concat_tables([index, _as_table(receipts_of(range(first, first + missing)))])
+    return index.combine_chunks()
 
 
-def _finished_receipt(folder: Path, rejection: Path) -> Receipt | None:
-    """The receipt of a seed that an earlier run finished, if its files are as they were."""
-    try:
-        if rejection.is_file():
-            return storage.read_json(rejection)
-        receipt = storage.read_json(folder / RECEIPT)
-    except DataError:  # absent or broken: to be made again
-        return None
-    intact = receipt["digest"] == storage.digest_files(folder, exclude=frozenset([RECEIPT]))
-    return receipt if intact else None
+def _as_table(receipts: Iterator[Receipt]) -> pa.Table:
+    """Rows of the index in the order of seeds; receipts are many, so they are packed as they come."""
+    parts = [INDEX.empty_table()]
+    while some := list(itertools.islice(receipts, 1000)):
+        parts.append(pa.Table.from_pylist(some, schema=INDEX))
+    return pa.concat_tables(parts).sort_by("seed")
+
+
+def _receipts(
+    seeds: range, make: Callable[[int], Receipt], out: Path, prior: Prior, run: Run
+) -> Iterator[Receipt]:
+    """Receipts of all seeds: first of those that an earlier run finished, then of the others."""
+    check = functools.partial(finished_receipt, out=out, prior=prior)
+    todo = set(seeds)
+    for seed, receipt in _checked(_left_behind(seeds, out, prior), check, run):
+        if receipt:
+            todo.remove(seed)
+            yield receipt
+    for _, receipt in run(make, sorted(todo)):
+        yield receipt
+
+
+def _left_behind(seeds: range, out: Path, prior: Prior) -> list[int]:
+    """Seeds of which an earlier run left a folder or a rejection, whole or not."""
+    databases, rejected = (set(_names(out / part)) for part in ("databases", "rejected"))
+    return [s for s in seeds if f"{prior.name}-{s}" in databases or f"{s}.json" in rejected]
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
+
+
+def _checked(
+    seeds: Sequence[int], check: Callable[[int], Receipt], run: Run
+) -> Iterator[tuple[int, Receipt]]:
+    """Every seed with its receipt, or with {} if its files are not as they were."""
+    if len(seeds) > CHECKED_HERE:
+        yield from run(check, seeds)
+    else:
+        # Hashing and reading leave the interpreter's lock, so threads suffice and a rerun needs no cluster.
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            yield from zip(seeds, threads.map(check, seeds), strict=True)
 
 
 def _write_index(index: pa.Table, path: Path) -> None:

@@ -1,22 +1,31 @@
 """A database from a seed: schema, foreign keys, features, times, on one page."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 import numpy as np
 import pyarrow as pa
 
-from relscale.generation.columns import finish_classes, finish_number
+from relscale.generation.columns import finish_classes, finish_number, missing_cells
 from relscale.generation.config import GeneratorConfig
 from relscale.generation.connectivity import sample_parents
+from relscale.generation.domains import show
 from relscale.generation.features import Feature, ParentRows, generate_features
 from relscale.generation.schema import Schema, TableSpec, sample_schema
+from relscale.generation.sql_schema import declared_schema
 from relscale.platform.seeds import Purpose, stream
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised whenever the same seed and configuration give another database."""
 
-PKEY, TIME_COL = "row_idx", "date"
+DECLARED_ATTEMPTS = 4
+"""Causal models drawn for a table of a declared schema until none of its columns is constant; if all have
+some, the one with the fewest is kept. A random schema drops such columns instead."""
+
+Link = Callable[..., np.ndarray]
+"""(parent rows, child rows, *, rng) to the parent row of every child row, int64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,27 +95,35 @@ def generate_database(seed: int, config: GeneratorConfig) -> Database:
 
     Source: PluRel (arXiv:2602.04029).
     """
-    schema = sample_schema(config, rng=stream(seed, Purpose.SCHEMA))
+    link = functools.partial(sample_parents, prior=config.connectivity)
+    return build_database(seed, config, prior="plurel", link=link, inherit=True)
+
+
+def build_database(seed: int, config: GeneratorConfig, *, prior: str, link: Link, inherit: bool) -> Database:
+    """The database `<prior>-<seed>`, with foreign keys by `link`.
+
+    inherit : whether the columns of a table depend on those of its parents.
+    """
+    rng = stream(seed, Purpose.SCHEMA)
+    schema = declared_schema(config, rng=rng) if config.sql_schema else sample_schema(config, rng=rng)
     period = sample_period(config, rng=stream(seed, Purpose.TIMESTAMPS))
-    fkeys = {t: _sample_fkeys(seed, schema, t, config) for t in range(len(schema.tables))}
+    links = [_sample_links(seed, schema, t, link) for t in range(len(schema.tables))]
     features: dict[int, list[Feature]] = {}
     for t in schema.order():  # parents first
-        parents = [ParentRows(features=features[p], rows=rows) for p, rows in fkeys[t].items()]
-        features[t] = generate_features(
-            schema.tables[t], parents, config=config, rng=stream(seed, Purpose.FEATURES, t)
-        )
+        pairs = zip(schema.tables[t].fkeys, links[t], strict=True)
+        parents = [ParentRows(features=features[key.parent], rows=rows) for key, rows in pairs]
+        seen = [parent for parent in parents if parent.features] if inherit else []
+        features[t] = _sample_features(seed, schema, t, seen, config)
     tables = [
-        _finish_table(
-            schema, t, fkeys[t], features[t], period, config, rng=stream(seed, Purpose.POSTPROCESS, t)
-        )
+        _finish_table(schema, t, links[t], features[t], period, config, stream(seed, Purpose.POSTPROCESS, t))
         for t in range(len(schema.tables))
     ]
     return Database(
-        name=f"plurel-{seed}",
+        name=f"{prior}-{seed}",
         tables={table.name: table for table in tables},
         val_timestamp=period.val_timestamp,
         test_timestamp=period.test_timestamp,
-        description=f"Synthetic database of the PluRel prior, seed {seed}.",
+        description=f"Synthetic database of the prior {prior}, seed {seed}.",
     )
 
 
@@ -135,53 +152,92 @@ def equally_spaced(first: datetime, last: datetime, n_rows: int) -> np.ndarray:
     return np.datetime64(first, "us") + offsets.astype("timedelta64[us]")
 
 
-def _sample_fkeys(seed: int, schema: Schema, t: int, config: GeneratorConfig) -> dict[int, np.ndarray]:
-    """Parent row numbers by parent table, in the order of the table's foreign keys."""
+def _sample_links(seed: int, schema: Schema, t: int, link: Link) -> list[np.ndarray]:
+    """Parent row numbers for each foreign key of a table; those of a one-to-one key are all different."""
+    n_rows = schema.tables[t].n_rows
+    links = []
+    for j, key in enumerate(schema.tables[t].fkeys):
+        rng = stream(seed, Purpose.CONNECTIVITY, t, j)
+        n_parents = schema.tables[key.parent].n_rows
+        rows = rng.permutation(n_parents)[:n_rows] if key.unique else link(n_parents, n_rows, rng=rng)
+        links.append(rows)
+    return links
+
+
+def _sample_features(
+    seed: int, schema: Schema, t: int, parents: list[ParentRows], config: GeneratorConfig
+) -> list[Feature]:
     table = schema.tables[t]
-    return {
-        p: sample_parents(
-            schema.tables[p].n_rows,
-            table.n_rows,
-            prior=config.connectivity,
-            rng=stream(seed, Purpose.CONNECTIVITY, t, p),
-        )
-        for p in table.parents
-    }
+    if not config.sql_schema:
+        return generate_features(table, parents, config=config, rng=stream(seed, Purpose.FEATURES, t))
+    best: list[Feature] = []
+    fewest = len(table.columns) + 1
+    for attempt in range(DECLARED_ATTEMPTS):
+        rng = stream(seed, Purpose.FEATURES, t, attempt)
+        features = generate_features(table, parents, config=config, rng=rng)
+        n_constant = sum(bool((feature.values == feature.values[0]).all()) for feature in features)
+        if n_constant < fewest:
+            best, fewest = features, n_constant
+        if fewest == 0:
+            break
+    return best
 
 
 def _finish_table(
     schema: Schema,
     t: int,
-    parent_rows: dict[int, np.ndarray],
+    links: list[np.ndarray],
     features: list[Feature],
     period: Period,
     config: GeneratorConfig,
-    *,
     rng: np.random.Generator,
 ) -> Table:
     """Keys, finished features and, for an activity table, the time column."""
     table = schema.tables[t]
-    columns = {PKEY: pa.array(np.arange(table.n_rows))}
-    columns |= {name: pa.array(parent_rows[p]) for name, p in zip(table.fkeys, table.parents, strict=True)}
-    columns |= _finish_features(table, features, config, rng)
+    missing_share = rng.uniform(*config.columns.missing_share)
+    columns = {table.pkey: pa.array(np.arange(table.n_rows))}
+    for key, rows in zip(table.fkeys, links, strict=True):
+        missing = missing_cells(table.n_rows, missing_share, rng=rng) if key.nullable else None
+        columns[key.name] = pa.array(rows, mask=missing)
+    columns |= _finish_features(table, features, missing_share, period, config, rng)
     if table.is_activity:
-        columns[TIME_COL] = pa.array(equally_spaced(period.first, period.last, table.n_rows))
+        times = equally_spaced(period.first, period.last, table.n_rows)
+        if table.whole_days:
+            times = times.astype("datetime64[D]").astype("datetime64[us]")
+        columns[table.time_col] = pa.array(times)
     return Table(
         name=table.name,
-        data=pa.table(columns),
-        pkey=PKEY,
-        fkeys={name: schema.tables[p].name for name, p in zip(table.fkeys, table.parents, strict=True)},
-        time_col=TIME_COL if table.is_activity else None,
+        data=pa.table({name: columns[name] for name in table.layout or columns}),
+        pkey=table.pkey,
+        fkeys={key.name: schema.tables[key.parent].name for key in table.fkeys},
+        time_col=table.time_col if table.is_activity else None,
     )
 
 
 def _finish_features(
-    table: TableSpec, features: list[Feature], config: GeneratorConfig, rng: np.random.Generator
+    table: TableSpec,
+    features: list[Feature],
+    missing_share: float,
+    period: Period,
+    config: GeneratorConfig,
+    rng: np.random.Generator,
 ) -> dict[str, pa.Array]:
-    missing_share = rng.uniform(*config.columns.missing_share)
+    """Columns by name; those of a random schema that would show one value only are left out."""
+    domains = {column.name: column.domain for column in table.columns}
     finished = {}
     for feature in features:
-        if feature.n_categories == 0:
+        domain = domains[feature.name]
+        if domain is not None:
+            missing = missing_cells(table.n_rows, missing_share, rng=rng) if domain.nullable else None
+            finished[feature.name] = show(
+                feature.values,
+                domain,
+                missing=missing,
+                period=(period.first, period.last),
+                config=config,
+                rng=rng,
+            )
+        elif feature.n_categories == 0:
             numbers = finish_number(feature.values, missing_share, prior=config.columns, rng=rng)
             finished[feature.name] = pa.array(numbers.data, mask=numbers.mask)
         elif (truth := finish_classes(feature.values)) is not None:

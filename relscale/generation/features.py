@@ -1,32 +1,36 @@
 """Stage 3, features: values flow through a table's causal model, conditioned on the parent rows."""
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from relscale.generation.activations import ACTIVATIONS
 from relscale.generation.columns import quantise
-from relscale.generation.config import Aggregation, GeneratorConfig, Mode
-from relscale.generation.mechanisms import WIDTH, Encoder, sample_encoders
-from relscale.generation.noise import sample_noise
+from relscale.generation.config import GeneratorConfig, MechanismPrior, Mode
+from relscale.generation.kernel import (
+    BLOCK,
+    NOISE_LEVELS,
+    RUNGS,
+    SUM,
+    TILE,
+    Rule,
+    Signals,
+    block_size,
+    compute_node,
+    join_terms,
+)
+from relscale.generation.networks import WIDTH, Coders, sample_encoders
+from relscale.generation.noise import beta_quantiles
 from relscale.generation.schema import ColumnSpec, TableSpec
 from relscale.generation.sources import sample_source
-from relscale.generation.structure import CausalModel, Node, sample_model
-
-TERM_LIMIT = 1e4
-"""Messages are clamped to plus and minus this before they are joined."""
-NOISE_SHARE = 1 / 32
-"""Factor of the beta noise that is added to every embedding."""
-ROWS_PER_TILE = 1024
-"""Rows that pass a node at once: their embeddings (128 KB) stay in the cache."""
-
+from relscale.generation.structure import CausalModel, make_edges, sample_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """A computed column, before it is finished for output; this is what child tables read.
 
-    values : float32 [rows], or int64 classes [rows] if n_categories > 0.
+    values : float32 [rows], or integer classes [rows] if n_categories > 0.
     embedded : child tables embed the classes; otherwise they read them as numbers.
     """
 
@@ -44,7 +48,18 @@ class ParentRows:
     rows: np.ndarray
 
 
-@np.errstate(over="ignore", invalid="ignore")  # long products leave float32; admission looks at the outcome
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """Joined terms of parent rows, and which of them each row of a table reads.
+
+    terms : float32 [rows of all parents, WIDTH] by aggregation.
+    rows : int32 [foreign keys, rows]; no keys for a table without parents.
+    """
+
+    terms: Mapping[int, np.ndarray]
+    rows: np.ndarray
+
+
 def generate_features(
     table: TableSpec, parents: Sequence[ParentRows], *, config: GeneratorConfig, rng: np.random.Generator
 ) -> list[Feature]:
@@ -64,22 +79,31 @@ def generate_features(
     Source: PluRel (arXiv:2602.04029), feature generation.
     """
     model = sample_model(table.columns, config=config, rng=rng)
+    parents = [parent for parent in parents if parent.features]
+    rule = sample_rule(config.mechanisms, rng=rng)
     encoders = [_sample_collation(parent, config, rng) for parent in parents]
-    foreign = foreign_terms(parents, encoders, model.aggregations())
+    inner = [v for v in range(model.n_nodes) if not model.is_source(v)]
+    modes = sorted(set(model.aggregations[inner].tolist()))
+    foreign = foreign_terms(parents, encoders, modes, table.n_rows, rule)
     sources = {
         v: sample_source(
-            table.n_rows, node.n_categories, is_activity=table.is_activity, prior=config.sources, rng=rng
+            table.n_rows,
+            int(model.n_categories[v]),
+            is_activity=table.is_activity,
+            prior=config.sources,
+            rng=rng,
         )
-        for v, node in model.nodes.items()
-        if not node.parents
+        for v in range(model.n_nodes)
+        if model.is_source(v)
     }
-
-    def noise(node: Node) -> np.ndarray:
-        return sample_noise((table.n_rows, WIDTH), *node.noise, rng=rng)
-
-    values = propagate(model, sources, foreign, noise)
-    shown = sorted(zip(model.column_nodes, table.columns, strict=True), key=lambda pair: pair[0])
-    return [_feature(column, values[v], model.mode, config, rng) for v, column in shown]
+    noise_key = rng.integers(2**32, size=2, dtype=np.uint32)
+    values = propagate(
+        model, sources, foreign, noise_key, rule, interpolate=config.arithmetic == "fast"
+    )
+    return [
+        _feature(table.columns[i], values[int(model.column_nodes[i])], model.mode, config, rng)
+        for i in model.order
+    ]
 
 
 def _feature(
@@ -92,36 +116,78 @@ def _feature(
     return Feature(name=column.name, values=values, n_categories=column.n_categories, embedded=embedded)
 
 
+def sample_rule(prior: MechanismPrior, *, rng: np.random.Generator) -> Rule:
+    """How the networks of a table are run."""
+    by_row = prior.activation_resampling == "per_row"
+    return Rule(
+        term_limit=np.float32(np.inf if prior.term_limit is None else prior.term_limit),
+        hidden_limit=np.float32(np.inf if prior.hidden_limit is None else prior.hidden_limit),
+        activations=np.array([ACTIVATIONS.index(a) for a in prior.activations if by_row], np.int64),
+        key=rng.integers(2**32, size=2, dtype=np.uint32),
+    )
+
+
 def foreign_terms(
     parents: Sequence[ParentRows],
-    encoders: Sequence[Sequence[Encoder]],
-    aggregations: Iterable[Aggregation],
-) -> dict[Aggregation, np.ndarray]:
-    """Join the embedded parent columns of every row, for each aggregation; float32 [rows, WIDTH].
+    encoders: Sequence[Coders],
+    aggregations: Iterable[int],
+    n_rows: int,
+    rule: Rule,
+) -> Foreign:
+    """Join the encoded columns of every parent row, for each aggregation.
 
-    A term depends on the parent row alone, so it is computed once for each of these, and the joined terms
-    are gathered along the foreign key. Sums are divided by the number of the parent's columns. Without
-    parents there are none.
+    A term depends on the parent row alone, so it is computed once for each of these, and child rows read the
+    joined terms along the foreign key. Where rows draw their own activations, it depends on the child row.
+    Sums are divided by the number of the parent's columns.
     """
     if not parents:
-        return {}
-    return {
-        mode: join(
-            mode,
-            (
-                join(mode, _collate(parent.features, own, mode))[parent.rows]
-                for parent, own in zip(parents, encoders, strict=True)
-            ),
+        return Foreign(terms={}, rows=np.empty((0, n_rows), np.int32))
+    columns, rows, start = [], [], 0
+    for parent in parents:
+        values, own = [feature.values for feature in parent.features], parent.rows
+        if len(rule.activations):
+            values, own = [v[own] for v in values], np.arange(n_rows)
+        columns.append(values)
+        rows.append((own + start).astype(np.int32))
+        start += len(values[0])
+    terms = {
+        mode: np.concatenate(
+            [
+                _collate(parent.features, values, own, mode, rule, number)
+                for number, (parent, values, own) in enumerate(zip(parents, columns, encoders, strict=True))
+            ]
         )
         for mode in aggregations
     }
+    return Foreign(terms=terms, rows=np.stack(rows))
+
+
+def _collate(
+    features: Sequence[Feature],
+    values: Sequence[np.ndarray],
+    encoders: Coders,
+    mode: int,
+    rule: Rule,
+    number: int,
+) -> np.ndarray:
+    """Joined terms of the columns of one foreign key's rows; float32 [rows, WIDTH]."""
+    signals = empty_signals(len(features), len(values[0]))
+    for i, feature in enumerate(features):
+        fill_signal(signals, i, values[i], is_class=feature.embedded, by_row=len(rule.activations) > 0)
+    weight = 1 / len(features) if mode == SUM else 1.0
+    edges = make_edges(np.arange(len(features)), np.full(len(features), weight), encoders)
+    own = rule._replace(key=rule.key ^ np.uint32(number + 1))
+    return join_terms(signals, edges, 0, len(features), mode, *_NO_FOREIGN, own)
 
 
 def propagate(
     model: CausalModel,
     sources: Mapping[int, np.ndarray],
-    foreign: Mapping[Aggregation, np.ndarray],
-    noise: Callable[[Node], np.ndarray],
+    foreign: Foreign,
+    noise_key: np.ndarray,
+    rule: Rule,
+    *,
+    interpolate: bool,
 ) -> dict[int, np.ndarray]:
     """Compute the values of every node, parents before children.
 
@@ -132,109 +198,104 @@ def propagate(
     ----------
     model : graph and mechanisms.
     sources : values of the nodes without parents.
-    foreign : joined foreign terms by aggregation; empty for a table without foreign keys.
-    noise : noise of a node, float32 [rows, WIDTH] in [0, 1]; called once per node in the model's order.
+    foreign : joined foreign terms.
+    noise_key : uint32 [2], of the random bits behind the noise.
+    rule : how networks are run.
+    interpolate : encoders of numbers may be interpolated between the ranks of their inputs.
 
     Returns
     -------
-    Values by node: float32 [rows], or int64 classes.
+    Values by node: float32 [rows], or int32 classes.
     """
+    by_row = len(rule.activations) > 0
+    signals = empty_signals(model.n_nodes, foreign.rows.shape[1], interpolate=interpolate and not by_row)
     values: dict[int, np.ndarray] = {}
-    signals: dict[int, Signal] = {}
-    for v, node in model.nodes.items():
-        values[v] = _compute(node, signals, foreign, noise(node)) if node.parents else sources[v]
-        signals[v] = Signal.of(values[v], node.n_categories)
+    decoders = model.decoders
+    for v in range(model.n_nodes):
+        k = int(model.n_categories[v])
+        if model.is_source(v):
+            fill_signal(signals, v, sources[v], is_class=k > 0, by_row=by_row)
+            values[v] = sources[v]
+            continue
+        mode = int(model.aggregations[v])
+        start = int(decoders.class_start[v])
+        compute_node(
+            signals,
+            model.edges,
+            int(model.first[v]),
+            int(model.first[v + 1]),
+            mode,
+            foreign.terms.get(mode, _NO_FOREIGN[0]),
+            foreign.rows,
+            rule,
+            decoders.networks,
+            v,
+            decoders.classes[start : start + k],
+            beta_quantiles(*model.noises[v], NOISE_LEVELS),
+            noise_key ^ np.uint32(v << 8),
+            signals.numbers[v],
+            signals.codes[v],
+        )
+        signals.coded[v] = k > 0
+        if not k:
+            rank_signal(signals, v)
+        values[v] = signals.codes[v] if k else signals.numbers[v]
     return values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """A node's values as `levels[index]`, where few levels make that worth while; else index is None."""
-
-    levels: np.ndarray
-    index: np.ndarray | None
-
-    @classmethod
-    def of(cls, values: np.ndarray, n_categories: int) -> "Signal":
-        """Split values into levels and index if there are fewer than a quarter as many levels as rows."""
-        if n_categories:
-            return cls(levels=np.arange(n_categories), index=values)
-        levels, index = np.unique(values, return_inverse=True)
-        if len(levels) * 4 < len(values):
-            return cls(levels=levels, index=index)
-        return cls(levels=values, index=None)
+_NO_FOREIGN = np.empty((0, WIDTH), np.float32), np.empty((0, 0), np.int32)
 
 
-def _compute(
-    node: Node,
-    signals: Mapping[int, Signal],
-    foreign: Mapping[Aggregation, np.ndarray],
-    noise: np.ndarray,
-) -> np.ndarray:
-    assert node.decoder is not None
-    messages = [
-        _message(signals[u], encoder, weight)
-        for u, encoder, weight in zip(node.parents, node.encoders, node.weights, strict=True)
-    ]
-    decoded = []
-    for start in range(0, len(noise), ROWS_PER_TILE):
-        tile = slice(start, start + ROWS_PER_TILE)
-        local = (message(tile) for message in messages)
-        outer = (foreign[node.aggregation][tile],) if foreign else ()
-        joined = join(node.aggregation, itertools.chain(local, outer))
-        joined += noise[tile] * np.float32(NOISE_SHARE)
-        decoded.append(node.decoder(joined))
-    return np.concatenate(decoded)
+def empty_signals(n_signals: int, n_rows: int, *, interpolate: bool = False) -> Signals:
+    """Room for the values of that many nodes or columns."""
+    n_steps = 0 if not interpolate or n_rows < 384 else (1 if n_rows < 2000 else (4 if n_rows < 32768 else 16))
+    return Signals(
+        numbers=np.empty((n_signals, n_rows), np.float32),
+        codes=np.empty((n_signals, n_rows), np.int32),
+        levels=np.zeros((n_signals, TILE), np.float32),
+        n_levels=np.zeros(n_signals, np.int64),
+        coded=np.zeros(n_signals, bool),
+        order=np.empty((n_signals, n_rows), np.int32),
+        ladder=np.empty((n_signals, n_steps and 2 * RUNGS * n_steps + 1), np.float32),
+    )
 
 
-def _message(signal: Signal, encoder: Encoder, weight: float) -> Callable[[slice], np.ndarray]:
-    """The clamped terms of one edge, for the rows of a tile; float32 [tile, WIDTH]."""
-    if signal.index is not None:
-        index, table = signal.index, _clamp(encoder(signal.levels, weight))
-        return lambda tile: table.take(index[tile], axis=0)
-    values = signal.levels
-    if encoder.is_constant():
-        row = _clamp(encoder(values[:1], weight))
-        return lambda tile: np.broadcast_to(row, (len(values[tile]), WIDTH))
-    return lambda tile: _clamp(encoder(values[tile], weight))
+def fill_signal(
+    signals: Signals, place: int, values: np.ndarray, *, is_class: bool, by_row: bool = False
+) -> None:
+    """Write one signal; numbers of few levels are coded, so that each level is encoded once, unless by row."""
+    if is_class:
+        signals.codes[place] = values
+        signals.coded[place] = True
+        return
+    signals.numbers[place] = values
+    if not by_row and len(np.unique(values[: 4 * TILE])) <= TILE:
+        levels, codes = np.unique(signals.numbers[place], return_inverse=True)
+        if len(levels) <= min(TILE, len(values) // 4):
+            signals.codes[place] = codes
+            signals.levels[place, : len(levels)] = levels
+            signals.n_levels[place] = len(levels)
+            signals.coded[place] = True
+            return
+    rank_signal(signals, place)
 
 
-def join(mode: Aggregation, terms: Iterable[np.ndarray]) -> np.ndarray:
-    """Join float32 arrays of one shape elementwise by sum, max, product or log-sum-exp; a fresh array."""
-    if mode == "logexp":
-        return _log_sum_exp(list(terms))
-    combine = {"sum": np.add, "max": np.maximum, "product": np.multiply}[mode]
-    remaining = iter(terms)
-    total = next(remaining).copy()
-    for term in remaining:
-        combine(total, term, out=total)
-    return total
+def rank_signal(signals: Signals, place: int) -> None:
+    """Sort a signal of numbers, if its edges are interpolated."""
+    n_rungs = signals.ladder.shape[1]
+    if not n_rungs:
+        return
+    values = signals.numbers[place]
+    size = block_size(len(values))
+    for start in range(0, len(values), size):
+        signals.order[place, start : start + size] = np.argsort(values[start : start + size])
+    if len(values) <= BLOCK:
+        some = values[signals.order[place]]
+    else:
+        some = np.sort(np.concatenate([values[:: len(values) // (8 * n_rungs) or 1], [values.min(), values.max()]]))
+    signals.ladder[place] = some[np.linspace(0, len(some) - 1, n_rungs).round().astype(np.int64)]
 
 
-def _log_sum_exp(terms: list[np.ndarray]) -> np.ndarray:
-    top = join("max", terms)
-    total, scratch = np.zeros_like(top), np.empty_like(top)
-    for term in terms:
-        np.exp(np.subtract(term, top, out=scratch), out=scratch)
-        total += scratch
-    return top + np.log(total)
-
-
-def _collate(
-    features: Sequence[Feature], encoders: Sequence[Encoder], mode: Aggregation
-) -> Iterator[np.ndarray]:
-    """The terms of one parent table's columns for every row of it."""
-    scale = 1 / len(features) if mode == "sum" else 1.0
-    for feature, encoder in zip(features, encoders, strict=True):
-        values = feature.values if feature.embedded else feature.values.astype(np.float32)
-        signal = Signal.of(values, feature.n_categories if feature.embedded else 0)
-        yield _message(signal, encoder, scale)(slice(None))
-
-
-def _sample_collation(parent: ParentRows, config: GeneratorConfig, rng: np.random.Generator) -> list[Encoder]:
+def _sample_collation(parent: ParentRows, config: GeneratorConfig, rng: np.random.Generator) -> Coders:
     n_categories = [feature.n_categories if feature.embedded else 0 for feature in parent.features]
     return sample_encoders(n_categories, prior=config.mechanisms, rng=rng)
-
-
-def _clamp(terms: np.ndarray) -> np.ndarray:
-    return np.clip(terms, -TERM_LIMIT, TERM_LIMIT, out=terms)

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from relscale.generation.corpus import RECEIPT
 from relscale.generation.database import Database, Table
 from relscale.generation.flight_tasks import label_tables, task_manifests
+from relscale.generation.making import RECEIPT
 from relscale.generation.writer import TaskTables, write_database
 from relscale.platform.errors import DataError
 from relscale.platform.storage import digest_files, new_folder, read_json, write_json

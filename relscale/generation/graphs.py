@@ -70,6 +70,11 @@ def _dag(links: np.ndarray) -> Dag:
 
 
 def _erdos_renyi(n: int, prior: GraphPrior, rng: np.random.Generator) -> np.ndarray:
+    if prior.er_arcs == "forward":
+        while True:
+            links = np.triu(rng.random((n, n)) < rng.uniform(*prior.er_edge_prob), 1)
+            if connected_components(links, directed=False, return_labels=False) == 1:
+                return links
     arcs = rng.random((n, n)) < rng.uniform(*prior.er_edge_prob)
     return _orient(_connect(np.triu(arcs | arcs.T, 1), rng))
 

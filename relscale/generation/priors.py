@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relscale.generation.ablations import SingleTableConfig, generate_independent, generate_single_table
 from relscale.generation.config import PRESETS, GeneratorConfig
 from relscale.generation.database import GENERATOR_VERSION, Database, generate_database
 from relscale.platform.config import Config
@@ -63,10 +64,22 @@ def find_prior(name: str) -> Prior:
     return prior
 
 
+def _single_table(preset: GeneratorConfig) -> SingleTableConfig:
+    return SingleTableConfig.model_validate({**preset.model_dump(), "num_tables": (1, 1)})
+
+
 PRIORS: dict[str, Prior] = {
     prior.name: prior
     for prior in (
         Prior(name="plurel", generate=generate_database, presets=PRESETS, version=GENERATOR_VERSION),
+        Prior(name="independent", generate=generate_independent, presets=PRESETS, version=GENERATOR_VERSION),
+        Prior(
+            name="single-table",
+            generate=generate_single_table,
+            config=SingleTableConfig,
+            presets={name: _single_table(preset) for name, preset in PRESETS.items()},
+            version=GENERATOR_VERSION,
+        ),
     )
 }
-"""Priors that come with relscale."""
+"""Priors that come with relscale; equal preset names have equal settings, up to the number of tables."""

@@ -5,8 +5,8 @@ import io
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,28 +19,14 @@ from relscale.model.source import database_name, read_database, source_digest
 from relscale.model.store import FORMAT, TokenStore, check_format, store_fingerprint, write_arrays
 from relscale.model.text import TextEncoder
 from relscale.platform import storage
-from relscale.platform.dataflow import map_keys, map_keys_here
-from relscale.platform.errors import DataError, RelscaleError, ResumeError
+from relscale.platform.dataflow import Receipt, Run, map_keys, map_keys_here
+from relscale.platform.errors import DataError, ResumeError
 
 STRINGS_PER_PART = 8192
 """Strings embedded between two saved states, about half a minute on one core."""
 
-Receipt = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("databases" or "strings"), how much is done and how much there is."""
-
-
-class Run(Protocol):
-    """How a function is applied to many keys: `platform.dataflow.map_keys` or its like."""
-
-    def __call__(
-        self,
-        function: Callable[[int], Receipt],
-        keys: Sequence[int],
-        *,
-        seconds_per_key: float = ...,
-        on_done: Callable[[Receipt], None] | None = ...,
-    ) -> list[Receipt]: ...
 
 
 def tokenize_folders(
@@ -128,32 +114,20 @@ def _tokenize_each(
     folders: Sequence[Path], names: Sequence[str], out: Path, run: Run | None, progress: Progress | None
 ) -> list[Receipt]:
     """Receipts in the order of `folders`; databases that are done are only compared with their source."""
-    n_done = 0
-
-    def count(receipt: Receipt) -> None:
-        nonlocal n_done
-        n_done += 1
-        if progress is not None:
-            progress("databases", n_done, len(folders))
-
     work = partial(_tokenize_one, [str(folder) for folder in folders], str(out))
     done = [key for key, name in enumerate(names) if (out / "databases" / name).is_dir()]
     todo = sorted(set(range(len(folders))) - set(done))
-    receipts = dict(zip(done, map_keys_here(work, done, on_done=count), strict=True))
     run = run or (map_keys_here if len(todo) <= 1 else map_keys)
-    receipts |= zip(todo, run(work, todo, seconds_per_key=1.0, on_done=count), strict=True)
-    for receipt in receipts.values():
-        if "error" in receipt:
-            raise (ResumeError if receipt["resume"] else DataError)(receipt["error"])
+    receipts = {}
+    for key, receipt in chain(map_keys_here(work, done), run(work, todo)):
+        receipts[key] = receipt
+        if progress is not None:
+            progress("databases", len(receipts), len(folders))
     return [receipts[key] for key in range(len(folders))]
 
 
 def _tokenize_one(folders: Sequence[str], out: str, key: int) -> Receipt:
-    """Tokenize one database unless that is done; a user's error travels back as text."""
-    try:
-        return _database_receipt(Path(folders[key]), Path(out))
-    except RelscaleError as error:
-        return {"error": str(error), "resume": isinstance(error, ResumeError)}
+    return _database_receipt(Path(folders[key]), Path(out))
 
 
 def _database_receipt(folder: Path, out: Path) -> Receipt:

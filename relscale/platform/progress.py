@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -18,6 +19,8 @@ console = Console(highlight=False)
 """The one place that relscale prints to."""
 
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_OF_PACE = 60.0
+"""Pace and time left are those of the last so many seconds: work that was found done soon does not count."""
 
 Advance = Callable[..., None]
 """`advance(amount=1, note="")`: so much more is done; `note` stands beside the bar."""
@@ -27,8 +30,8 @@ Advance = Callable[..., None]
 def bar(label: str, total: float, unit: str) -> Iterator[Advance]:
     """Show the progress of `total` units of work; yields the function that advances it.
 
-    On a terminal it is a bar with the time left; elsewhere a line for a tenth of the work, five seconds
-    apart at least, and one for its end, so that the log of a submitted job stays readable.
+    On a terminal it is a bar with the pace and the time left; elsewhere a line with them for a tenth of the
+    work, five seconds apart at least, and one for its end, so that the log of a submitted job stays readable.
     """
     with (
         _terminal_bar(label, total, unit)
@@ -64,18 +67,20 @@ def _terminal_bar(label: str, total: float, unit: str) -> Iterator[Advance]:
         TextColumn("{task.description}", style="bold"),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[pace]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", style="dim"),
     )
-    with Progress(*columns, console=console) as display:
-        task = display.add_task(f"{label:<12}", total=total, count=_count(0, total, unit), note="")
+    with Progress(*columns, console=console, speed_estimate_period=SECONDS_OF_PACE) as display:
+        task = display.add_task(f"{label:<12}", total=total, count=_count(0, total, unit), pace="", note="")
 
         def advance(amount: float = 1, note: str = "") -> None:
             display.advance(task, amount)
-            done = display.tasks[task].completed
-            display.update(task, count=_count(done, total, unit), note=note)
+            shown = display.tasks[task]
+            pace = f"{human_count(shown.speed)}/s" if shown.speed else ""
+            display.update(task, count=_count(shown.completed, total, unit), pace=pace, note=note)
 
         yield advance
 
@@ -84,15 +89,24 @@ def _terminal_bar(label: str, total: float, unit: str) -> Iterator[Advance]:
 def _log_lines(label: str, total: float, unit: str) -> Iterator[Advance]:
     started = last = time.monotonic()
     done, tenths = 0.0, 0
+    seen = deque([(started, 0.0)])
 
     def advance(amount: float = 1, note: str = "") -> None:
         nonlocal done, tenths, last
         before, done, now = done, done + amount, time.monotonic()
+        seen.append((now, done))
+        while len(seen) > 2 and now - seen[1][0] > SECONDS_OF_PACE:
+            seen.popleft()
         ends = before < total <= done
         tenth = int(10 * done / total) if total else 10
         if ends or (tenth > tenths and now - last >= SECONDS_BETWEEN_LINES):
             tenths, last = tenth, now
-            line = f"{label:<12} {_count(done, total, unit)}  {now - started:.0f} s  {note}"
+            pace = (done - seen[0][1]) / max(now - seen[0][0], 1e-9)
+            left = "" if ends or not pace else f", {human_seconds((total - done) / pace)} left"
+            line = (
+                f"{label:<12} {_count(done, total, unit)}  {human_seconds(now - started)}, "
+                f"{human_count(pace)}/s{left}  {note}"
+            )
             console.print(line.rstrip(), soft_wrap=True)
 
     yield advance
@@ -109,3 +123,18 @@ def human_count(value: float) -> str:
             divisor = 1e3 if unit == "K" else size
             return f"{float(f'{value / divisor:.3g}'):,.10g} {unit}"
     return f"{value:,.10g}" if value == int(value) else f"{value:.3g}"
+
+
+def human_bytes(count: float) -> str:
+    """Bytes in a reader's digits, by powers of ten: 999 B, 16.4 KB, 524 MB, 33.6 GB."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= 0.9995 * size:
+            return f"{float(f'{count / size:.3g}'):,.10g} {unit}"
+    return f"{count:.0f} B"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration in a reader's digits: 8 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside, flushed, renamed."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -30,59 +31,77 @@ def write_json(path: Path, value: Any) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` in one move, unless the file holds it already.
 
-    ResourceError names a folder that cannot be written.
+    ResourceError names a path that cannot be written.
     """
     if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
         return
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f"{DRAFT}{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise ResourceError(f"cannot write '{path}': {error.strerror}; choose another folder.") from error
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system refuses while `path` is written into a ResourceError that names it."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = "free some space and run again; what is whole is kept"
+        else:
+            remedy = "choose another folder"
+        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+        raise ResourceError(f"cannot write '{path}': {reason}; {remedy}.") from error
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; DataError says which file is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"'{path}' does not exist; it is part of a folder that relscale writes.") from error
     except ValueError as error:
         raise DataError(f"'{path}' is not valid JSON ({error}); delete it and run again.") from error
 
 
 @contextlib.contextmanager
-def new_folder(final: Path) -> Iterator[Path]:
+def new_folder(final: Path, drafts: Path | None = None) -> Iterator[Path]:
     """A temporary folder that becomes `final` in one rename when the block ends well.
 
-    If another process has made `final` meanwhile, that one stays: equal inputs give equal bytes.
-    On an error nothing is left behind.
+    It lies in `drafts`, a folder of the same filesystem, or beside `final`. If another process has made
+    `final` meanwhile, that one stays: equal inputs give equal bytes. On an error nothing is left behind.
     """
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f"{DRAFT}{final.name}.", dir=final.parent))
-    except OSError as error:
-        raise ResourceError(f"cannot write '{final}': {error.strerror}; choose another folder.") from error
+    place = drafts or final.parent
+    with writing(final):
+        for folder in (place, final.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f"{DRAFT}{final.name}.", dir=place))
     try:
         yield draft
-        os.chmod(draft, 0o755)
-        try:
-            os.rename(draft, final)
-        except OSError:
-            if not final.is_dir():
-                raise
+        with writing(final):
+            os.chmod(draft, 0o755)
+            try:
+                os.rename(draft, final)
+            except OSError:
+                if not final.is_dir():
+                    raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def drafts_of(final: Path, drafts: Path) -> int:
+    """How many unfinished `new_folder(final, drafts)` there are: each is running, or was killed."""
+    return len(list(drafts.glob(f"{DRAFT}{final.name}.*")))
 
 
 def sweep_drafts(folder: Path) -> int:
@@ -92,7 +111,7 @@ def sweep_drafts(folder: Path) -> int:
     """
     drafts = list(folder.glob(f"{DRAFT}*"))
     for draft in drafts:
-        shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
+        shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
     return len(drafts)
 
 
@@ -142,7 +161,10 @@ def make_folder(folder: Path) -> None:
 def alone_in(folder: Path) -> Iterator[None]:
     """Make the folder and hold its lock, which ends with the process however it ends."""
     make_folder(folder)
-    with (folder / "relscale.lock").open("w") as lock:
+    path = folder / "relscale.lock"
+    with contextlib.ExitStack() as opened:
+        with writing(path):
+            lock = opened.enter_context(path.open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

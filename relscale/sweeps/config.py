@@ -6,22 +6,28 @@ The defaults are the published study (PluRel, arXiv:2602.04029): 8 x 7 trials of
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from relscale.generation.config import GeneratorConfig, preset_config
+from relscale.generation.priors import PRIORS, find_prior
 from relscale.model.config import ModelConfig, SamplerConfig, TextConfig, TrainingConfig
 from relscale.platform.cluster import ClusterConfig
-from relscale.platform.config import Config, merge_settings
+from relscale.platform.config import Config, merge_settings, parse_config
 from relscale.platform.tracking import TrackingConfig
 
 
 class CorpusConfig(Config):
     """Which databases are generated, to train on and to be held out."""
 
-    preset: str = "plurel-1.1"
-    """Named prior that `generator` starts from."""
-    generator: GeneratorConfig = GeneratorConfig()
+    prior: str = "plurel"
+    """Law of the databases: plurel, an ablation of it (independent, single-table), or
+    "package.module:attribute" for a relscale.generation.Prior of your own."""
+    preset: str = next(iter(PRIORS["plurel"].presets))
+    """Named settings of the prior that `generator` starts from; where none is named, the prior's first."""
+    generator: SerializeAsAny[Config] = PRIORS["plurel"].preset()
     """Settings of the prior; what is not given is the preset's."""
+    tasks: bool = True
+    """Whether each database has its autocomplete tasks (RelBench 3) beside it, for other tools; nothing here
+    reads them."""
     seed_offset: int = Field(default=0, ge=0)
     """First seed of the training databases; they take the admitted seeds from here upward."""
     held_out_databases: int = Field(default=100, ge=1)
@@ -34,11 +40,14 @@ class CorpusConfig(Config):
     def _generator_over_preset(cls, settings: Any) -> Any:
         if not isinstance(settings, dict):
             return settings
-        given, preset = settings.get("generator", {}), settings.get("preset", "plurel-1.1")
-        if not (isinstance(given, dict) and isinstance(preset, str)):
+        name, given = settings.get("prior", "plurel"), settings.get("generator", {})
+        preset = settings.get("preset")
+        if not (isinstance(name, str) and isinstance(given, dict) and isinstance(preset, str | None)):
             return settings
-        base = preset_config(preset)
-        return {**settings, "generator": merge_settings(base.model_dump(), given)}
+        prior = find_prior(name)
+        merged = merge_settings(prior.preset(preset).model_dump(), given)
+        generator = parse_config(prior.config, merged, source="corpus.generator")
+        return {**settings, "preset": preset or next(iter(prior.presets)), "generator": generator}
 
 
 class GridConfig(Config):
@@ -103,10 +112,12 @@ class ZeroShotConfig(Config):
 
 
 class AnalysisConfig(Config):
-    """The fits."""
+    """The fits, and the pages about databases."""
 
     n_boot: int = Field(default=1000, ge=100)
     """Bootstrap draws behind each interval."""
+    inspected_databases: int = Field(default=200, ge=1)
+    """Databases of a corpus that `relscale inspect` reads at most, evenly spread over it."""
 
 
 class TrialConfig(Config):

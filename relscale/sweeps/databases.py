@@ -1,20 +1,17 @@
 """The databases of a study: training and held-out ones, generated and tokenized, and the real ones."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from relscale.generation.corpus import database_folders, generate_corpus
+from relscale.generation.corpus import database_folders, generate_corpus, reporter
+from relscale.generation.priors import find_prior
 from relscale.model.store import TokenStore
 from relscale.model.tokenize import tokenize_folders
-from relscale.platform.dataflow import Receipt
+from relscale.platform.dataflow import Run
 from relscale.platform.errors import ConfigError, DataError
 from relscale.platform.progress import bar, stages
 from relscale.sweeps.config import StudyConfig
-
-Run = Callable[..., list[Receipt]]
-"""`relscale.platform.dataflow.map_keys` or its like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +45,13 @@ def make_databases(config: StudyConfig, out: Path, run: Run, *, held_out: bool) 
     with bar(f"generate {name}", n_databases, "databases") as advance:
         index = generate_corpus(
             out / name,
+            find_prior(corpus.prior),
             corpus.generator,
             preset=corpus.preset,
             num_databases=n_databases,
             seed_offset=first_seed,
-            progress=lambda receipt: advance(int(receipt["admitted"])),
+            tasks=corpus.tasks,
+            progress=reporter(advance),
             run=run,
         )
     _check_apart(

@@ -25,8 +25,14 @@ def database(*tables: Table, **changes) -> Database:
     return Database(name="d", tables={t.name: t for t in tables}, description="", **times)
 
 
+def empty(name: str) -> Table:
+    full = table(name)
+    return dataclasses.replace(full, data=full.data.slice(0, 0))
+
+
 PARENT = table("parent")
-TIMES = pa.array([datetime(2020, 1, day) for day in (1, 2, 2, 5)])
+TIMES = pa.array([datetime(2019, 1, 1), datetime(2020, 1, 1), datetime(2020, 5, 1), datetime(2021, 5, 1)])
+"""Two rows of train, one of validation, one of test."""
 
 
 def test_sound_databases_are_admitted() -> None:
@@ -56,12 +62,38 @@ def test_sound_databases_are_admitted() -> None:
             [table("a", x=pa.array([1.0, None, 1.0, 1.0]), z=pa.array([True] * 4), s=pa.array(list("abcd")))],
             "no table has a boolean or number that varies",
         ),
+        (
+            [PARENT, table("a", x=pa.array([1.0, None, 1.0, 1.0]), z=pa.array([True] * 4))],
+            "table 'a': every feature column is constant",
+        ),
+        ([PARENT, table("a", x=pa.array([None] * 4, pa.float64()))], "every feature column is constant"),
+        ([PARENT, empty("a")], "table 'a': no rows"),
+        ([table("a", t=TIMES.take([0, 0, 1, 2]))], "no row has a time in the test window"),
+        ([table("a", t=TIMES.take([0, 1, 3, 3]))], "no row has a time in the validation window"),
+        ([table("a", t=TIMES.take([2, 2, 3, 3]))], "no row has a time in the train window"),
+        (
+            [table("p", t=TIMES), table("a", {"p": "p"}, p=pa.array([0, 0, 3, 0]), t=TIMES)],
+            "table 'a': foreign key 'p' of a row before the test time refers to a later row of 'p'",
+        ),
+        ([table("p", t=TIMES), table("a", {"p": "p"}, p=pa.array([0, 0, 0, 3]))], "refers to a later row"),
     ],
 )
 def test_faults_are_named(tables: list[Table], reason: str) -> None:
     answer = admit(database(*tables))
     assert answer is not None
     assert reason in answer
+
+
+def test_a_key_to_a_row_of_its_own_time_is_admitted() -> None:
+    keys = pa.array([0, None, 2, 3])
+    assert admit(database(table("p", t=TIMES), table("a", {"p": "p"}, p=keys, t=TIMES))) is None
+
+
+def test_a_table_of_keys_alone_is_admitted() -> None:
+    junction = Table(
+        name="j", data=pa.table({"p": [0, 1, 2, 3]}), pkey=None, fkeys={"p": "parent"}, time_col=None
+    )
+    assert admit(database(PARENT, junction)) is None
 
 
 def test_at_most_five_foreign_keys() -> None:

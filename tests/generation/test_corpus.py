@@ -1,5 +1,6 @@
 """Corpora: nested prefixes, resumed and extended runs, rejected seeds, refused mixtures."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -9,43 +10,57 @@ import pytest
 
 from relscale.generation import corpus
 from relscale.generation.config import GeneratorConfig
-from relscale.generation.corpus import RECEIPT, corpus_digest, expected_seconds, generate_corpus
+from relscale.generation.corpus import corpus_digest, corpus_sentence, generate_corpus, reporter
+from relscale.generation.database import Database
+from relscale.generation.making import RECEIPT
+from relscale.generation.priors import PRIORS, Prior
 from relscale.platform import dataflow, storage
 from relscale.platform.errors import ConfigError, ResumeError
 
 TINY = GeneratorConfig(num_tables=(3, 3), rows_entity=(15, 20), rows_activity=(25, 30), num_columns=(3, 4))
+PLUREL = PRIORS["plurel"]
+MEASURED = ["seconds", "write_seconds", "peak_mb"]
 
 
 def make(
-    out: Path, n: int, config: GeneratorConfig = TINY, *, run=dataflow.map_keys_here, **options
+    out: Path, n: int, config: GeneratorConfig = TINY, *, run=dataflow.map_keys_here, prior=PLUREL, **options
 ) -> pa.Table:
-    return generate_corpus(out, config, preset="plurel-1.1", num_databases=n, run=run, **options)
+    return generate_corpus(out, prior, config, preset="plurel-1.1", num_databases=n, run=run, **options)
 
 
 def contents(index: pa.Table) -> list[dict]:
-    return index.drop_columns("seconds").to_pylist()
+    return index.drop_columns(MEASURED).to_pylist()
 
 
-def backwards(function, keys, **options) -> list[dict]:
-    """A cluster that works in another order; results come back in the order of keys, as promised."""
-    return dataflow.map_keys_here(function, list(reversed(keys)), **options)[::-1]
+def backwards(function, keys):
+    """A cluster that works in another order."""
+    return dataflow.map_keys_here(function, list(reversed(keys)))
 
 
-@pytest.fixture
-def reject_odd(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Odd seeds are refused, and seed 3 fails outright."""
-    admit, generate = corpus.admit, corpus.generate_database
+def no_work(function, keys):
+    assert not keys, f"{keys} are made again"
+    return iter(())
 
-    def generate_but_3(seed: int, config: GeneratorConfig):
-        if seed == 3:
-            raise RuntimeError("no luck")
-        return generate(seed, config)
 
-    def admit_even(database) -> str | None:
-        return "odd" if int(database.name.rpartition("-")[2]) % 2 else admit(database)
+def changed(generate) -> Prior:
+    """The prior with another function; seeds go through `generate(seed, config)`."""
+    return dataclasses.replace(PLUREL, generate=generate)
 
-    monkeypatch.setattr(corpus, "generate_database", generate_but_3)
-    monkeypatch.setattr(corpus, "admit", admit_even)
+
+def one_of_two(seed: int, config: GeneratorConfig) -> Database:
+    """Seed 3 fails outright, other odd seeds give a database without rows."""
+    if seed == 3:
+        raise RuntimeError("no luck")
+    database = PLUREL.generate(seed, config)
+    if seed % 2 == 0:
+        return database
+    first = next(iter(database.tables.values()))
+    empty = dataclasses.replace(first, data=first.data.slice(0, 0))
+    return dataclasses.replace(database, tables=database.tables | {first.name: empty})
+
+
+def never(seed: int, config: GeneratorConfig) -> Database:
+    raise ValueError("too dull")
 
 
 def test_a_corpus_is_its_folders_index_and_record(tmp_path: Path) -> None:
@@ -69,7 +84,19 @@ def test_a_corpus_is_its_folders_index_and_record(tmp_path: Path) -> None:
         assert row["digest"] == storage.digest_files(folder, exclude=frozenset([RECEIPT]))
         assert row["admitted"]
         assert row["reason"] is None
-        assert row["seconds"] > 0
+        assert 0 < row["write_seconds"] < row["seconds"]
+        assert row["peak_mb"] > 50
+        others = [f for f in folder.rglob("*") if f.is_file() and f.name != RECEIPT]
+        assert row["bytes"] == sum(f.stat().st_size for f in others)
+        kinds = [field.type for f in files for field in pq.read_schema(f)]  # keys are integers
+        assert (row["n_number"], row["n_boolean"], row["n_text"], row["n_time"]) == (
+            kinds.count(pa.float64()),
+            kinds.count(pa.bool_()),
+            0,
+            kinds.count(pa.timestamp("us")),
+        )
+        assert row["n_tasks"] == len(list(folder.glob("tasks/*/manifest.yaml")))
+    assert sum(index["n_tasks"].to_pylist()) > 0
 
 
 def test_small_corpora_are_prefixes_of_large_ones(tmp_path: Path) -> None:
@@ -90,10 +117,23 @@ def test_a_smaller_request_keeps_the_corpus(tmp_path: Path) -> None:
 
 def test_a_second_run_does_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = make(tmp_path, 3)
-    monkeypatch.setattr(corpus, "generate_database", None)
     seen = []
-    assert make(tmp_path, 3, progress=seen.append) == index
+    assert make(tmp_path, 3, progress=seen.append, run=no_work) == index
     assert [receipt["seed"] for receipt in seen] == [0, 1, 2]
+
+
+def test_many_databases_are_checked_by_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = make(tmp_path, 3)
+    (tmp_path / "databases" / "plurel-1" / "manifest.yaml").unlink()
+    monkeypatch.setattr(corpus, "CHECKED_HERE", 2)
+    calls = []
+
+    def run(function, keys):
+        calls.append(list(keys))
+        return dataflow.map_keys_here(function, keys)
+
+    assert contents(make(tmp_path, 3, run=run)) == contents(index)
+    assert calls == [[0, 1, 2], [1]]
 
 
 def test_damage_is_mended(tmp_path: Path) -> None:
@@ -103,17 +143,17 @@ def test_damage_is_mended(tmp_path: Path) -> None:
     (databases / "plurel-1" / RECEIPT).unlink()  # never finished
     next((databases / "plurel-2" / "db").iterdir()).write_bytes(b"PAR1")  # half a file
     (databases / "plurel-3" / RECEIPT).write_text("{")  # half a receipt
-    (databases / f"{storage.DRAFT}plurel-4.xyz").mkdir()  # a killed process's draft
+    (tmp_path / "drafts" / f"{storage.DRAFT}plurel-4.xyz").mkdir(parents=True)  # a killed process's draft
     (tmp_path / "corpus.json").unlink()
     again = make(tmp_path, 5)
     assert contents(again) == contents(index)
     assert again["seconds"][4] == index["seconds"][4]
     assert sorted(path.name for path in databases.iterdir()) == [f"plurel-{seed}" for seed in range(5)]
+    assert not (tmp_path / "drafts").exists()
 
 
-@pytest.mark.usefixtures("reject_odd")
 def test_rejected_seeds_are_recorded_and_replaced(tmp_path: Path) -> None:
-    index = make(tmp_path / "a", 3)
+    index = make(tmp_path / "a", 3, prior=changed(one_of_two))
     assert index["seed"].to_pylist() == [0, 1, 2, 3, 4]
     assert index["admitted"].to_pylist() == [True, False, True, False, True]
     assert [path.name for path in corpus.database_folders(tmp_path / "a")] == [
@@ -129,19 +169,10 @@ def test_rejected_seeds_are_recorded_and_replaced(tmp_path: Path) -> None:
     rejected = {
         int(path.stem): storage.read_json(path)["reason"] for path in (tmp_path / "a" / "rejected").iterdir()
     }
-    assert rejected == {1: "odd", 3: "generation failed: RuntimeError: no luck"}
-    assert contents(make(tmp_path / "b", 4))[:5] == contents(index)
-    assert contents(make(tmp_path / "a", 4))[:5] == contents(index)
-
-
-def test_a_full_disk_is_not_a_rejected_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(seed: int, config: GeneratorConfig) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(corpus, "generate_database", fail)
-    with pytest.raises(OSError, match="disk full"):
-        make(tmp_path, 1)
-    assert not (tmp_path / "rejected").exists()
+    assert rejected == {1: "table 'table_0': no rows", 3: "generation failed: RuntimeError: no luck"}
+    assert contents(make(tmp_path / "b", 4, prior=changed(one_of_two)))[:5] == contents(index)
+    assert contents(make(tmp_path / "a", 4, prior=changed(one_of_two)))[:5] == contents(index)
+    assert corpus_sentence(index).startswith("3 databases (2 more refused, see index.parquet) with ")
 
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
@@ -153,15 +184,41 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     assert other.fingerprint() in str(error.value)
     with pytest.raises(ResumeError, match="made with seed_offset 0, this run has 9"):
         make(tmp_path, 1, seed_offset=9)
+    with pytest.raises(ResumeError, match="made with tasks True, this run has False"):
+        make(tmp_path, 1, tasks=False)
+    with pytest.raises(ResumeError, match="made with prior_version"):
+        make(tmp_path, 1, prior=dataclasses.replace(PLUREL, version=PLUREL.version + 1))
 
 
-def test_a_prior_without_usable_databases_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(corpus, "generate_database", lambda seed, config: None)
-    monkeypatch.setattr(corpus, "admit", lambda database: "too dull")
-    with pytest.raises(ConfigError, match="only 0 can be used; the commonest reason is 'too dull'"):
-        make(tmp_path, 1)
+def test_a_prior_names_its_databases(tmp_path: Path) -> None:
+    other = dataclasses.replace(PLUREL, name="my-own")
+    index = make(tmp_path, 2, prior=other)
+    assert index["name"].to_pylist() == ["my-own-0", "my-own-1"]
+    assert index["prior"].to_pylist() == ["my-own", "my-own"]
+    manifest = (tmp_path / "databases" / "my-own-1" / "manifest.yaml").read_text()
+    assert manifest.startswith("name: my-own-1\n")
+
+
+def test_a_corpus_without_tasks(tmp_path: Path) -> None:
+    plain = make(tmp_path / "a", 1, tasks=False)
+    assert plain["n_tasks"].to_pylist() == [0]
+    assert not (tmp_path / "a" / "databases" / "plurel-0" / "tasks").exists()
+    assert plain["digest"] != make(tmp_path / "b", 1)["digest"]
+
+
+def test_a_prior_without_usable_databases_is_given_up(tmp_path: Path) -> None:
+    reason = "only 0 can be used; the commonest reason is 'generation failed: ValueError: too dull'"
+    with pytest.raises(ConfigError, match=reason):
+        make(tmp_path, 1, prior=changed(never))
+
+
+def test_progress_tells_databases_bytes_and_reasons() -> None:
+    seen = []
+    report = reporter(lambda amount, note: seen.append((amount, note)))
+    report({"name": "plurel-0", "admitted": True, "reason": None, "bytes": 2_500_000})
+    report({"name": "plurel-1", "admitted": False, "reason": "dull"})
+    report({"name": "plurel-2", "admitted": True, "reason": None, "bytes": 500_000})
+    assert seen == [(1, "2.5 MB"), (0, "2.5 MB, refused plurel-1: dull"), (1, "3 MB")]
 
 
 def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
@@ -169,10 +226,6 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
         make(tmp_path, 0)
     with pytest.raises(ConfigError, match="seed_offset -1"):
         make(tmp_path, 1, seed_offset=-1)
-
-
-def test_expected_seconds_grow_with_the_database() -> None:
-    assert 0 < expected_seconds(TINY) < 0.05 < 1 < expected_seconds(GeneratorConfig()) < 10
 
 
 @pytest.mark.ray

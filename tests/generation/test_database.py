@@ -13,7 +13,9 @@ import pytest
 
 import relscale.generation
 from relscale.generation.config import ColumnPrior, GeneratorConfig
+from relscale.generation.connectivity import sample_parents
 from relscale.generation.database import Database, equally_spaced, generate_database, sample_period
+from relscale.platform.seeds import Purpose, stream
 
 SMALL = GeneratorConfig(num_tables=(4, 5), rows_entity=(30, 40), rows_activity=(60, 90), num_columns=(3, 6))
 
@@ -91,6 +93,21 @@ def test_tables_keep_the_rules_of_their_kind(seed: int) -> None:
                 assert table.data[column].null_count <= 0.1 * table.data.num_rows
                 assert np.isfinite(table.data[column].drop_null().to_numpy()).all()
     assert database.n_rows == sum(len(table.data) for table in database.tables.values())
+
+
+def test_each_foreign_key_has_a_stream_of_its_own() -> None:
+    """Its address is its place in the table, whichever table it refers to."""
+    n_several = 0
+    for seed in range(8):
+        tables = list(generate_database(seed, SMALL).tables.values())
+        sizes = {table.name: table.data.num_rows for table in tables}
+        for t, table in enumerate(tables):
+            n_several += len(table.fkeys) > 1
+            for j, (column, parent) in enumerate(table.fkeys.items()):
+                rng = stream(seed, Purpose.CONNECTIVITY, t, j)
+                rows = sample_parents(sizes[parent], sizes[table.name], prior=SMALL.connectivity, rng=rng)
+                assert table.data[column].to_pylist() == rows.tolist()
+    assert n_several > 3
 
 
 def test_missing_cells_have_one_rate_per_table() -> None:

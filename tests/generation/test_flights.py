@@ -9,7 +9,7 @@ import pytest
 
 from relscale.generation import flights
 from relscale.generation.admission import admit
-from relscale.generation.corpus import RECEIPT
+from relscale.generation.making import RECEIPT
 from relscale.generation.flights import build_flights, flights_database
 from relscale.platform.errors import DataError
 

@@ -1,17 +1,20 @@
 """Schemas: the laws of their parts, and what they may not be."""
 
 import graphlib
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
 from relscale.generation.config import GeneratorConfig
-from relscale.generation.schema import Schema, TableSpec, sample_schema
+from relscale.generation.schema import ForeignKey, Schema, TableSpec, sample_schema
 
 
-def table(name: str, parents: tuple[int, ...], is_activity: bool) -> TableSpec:
-    return TableSpec(name=name, n_rows=3, parents=parents, columns=(), is_activity=is_activity)
+def table(name: str, parents: tuple[int, ...], is_activity: bool, **changes: Any) -> TableSpec:
+    fkeys = tuple(ForeignKey(name=f"key_{j}", parent=p) for j, p in enumerate(parents))
+    fields = {"name": name, "n_rows": 3, "fkeys": fkeys, "columns": (), "is_activity": is_activity}
+    return TableSpec(**{**fields, **changes})
 
 
 def schemas(count: int, config: GeneratorConfig) -> list[Schema]:
@@ -39,11 +42,13 @@ def test_tables_lie_in_their_ranges_and_kinds() -> None:
     sizes = set()
     for schema in schemas(50, config):
         sizes.add(len(schema.tables))
-        referenced = {parent for t in schema.tables for parent in t.parents}
+        referenced = {key.parent for t in schema.tables for key in t.fkeys}
         for number, t in enumerate(schema.tables):
             assert t.is_activity == (number not in referenced)
             assert 30 <= t.n_rows <= 40 if t.is_activity else 10 <= t.n_rows <= 20
-            assert len(t.fkeys) == len(t.parents)
+            assert [key.name for key in t.fkeys] == [f"foreign_row_{j}" for j in range(len(t.fkeys))]
+            parents = [key.parent for key in t.fkeys]
+            assert parents == sorted(set(parents))  # a random schema has one key at most to each table
     assert sizes == {4, 5, 6}
 
 
@@ -59,7 +64,7 @@ def test_sink_share_per_family_is_that_of_the_reference() -> None:
 def test_one_table_alone_is_an_activity_table() -> None:
     (only,) = schemas(1, GeneratorConfig(num_tables=(1, 1)))[0].tables
     assert only.is_activity
-    assert only.parents == ()
+    assert only.fkeys == ()
 
 
 def test_broken_schemas_are_refused() -> None:
@@ -67,5 +72,17 @@ def test_broken_schemas_are_refused() -> None:
         Schema(tables=(table("a", (1,), False), table("b", (0,), False)))
     with pytest.raises(AssertionError, match="wrong kind"):
         Schema(tables=(table("a", (), True), table("b", (0,), True)))
-    with pytest.raises(AssertionError, match="a parent twice"):
-        Schema(tables=(table("a", (), False), table("b", (0, 0), True)))
+    a = table("a", (), False)
+    with pytest.raises(AssertionError, match="a column twice"):
+        Schema(tables=(a, table("b", (0,), True, pkey="key_0")))
+    with pytest.raises(AssertionError, match="wrong layout"):
+        Schema(tables=(a, table("b", (0,), True, layout=("row_idx", "key_0"))))
+    one_to_one = (ForeignKey(name="key", parent=0, unique=True),)
+    with pytest.raises(AssertionError, match="too many rows for 'key'"):
+        Schema(tables=(a, table("b", (), True, fkeys=one_to_one, n_rows=4)))
+
+
+def test_a_table_may_have_several_keys_to_one_parent() -> None:
+    schema = Schema(tables=(table("b", (1, 1, 2), True), table("a", (2,), False), table("c", (), False)))
+    assert schema.order() == [2, 1, 0]
+    assert schema.tables[0].names() == ["row_idx", "key_0", "key_1", "key_2", "date"]

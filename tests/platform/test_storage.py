@@ -1,4 +1,6 @@
 import contextlib
+import errno
+from pathlib import Path
 
 import pytest
 
@@ -7,12 +9,14 @@ from relscale.platform.storage import (
     DRAFT,
     alone_in,
     digest_files,
+    drafts_of,
     new_folder,
     read_json,
     sweep_drafts,
     unless_current,
     write_json,
     write_text,
+    writing,
 )
 
 
@@ -57,6 +61,39 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with new_folder(tmp_path / "a") as draft:
         (draft / "whole").write_text("x")
     assert names(tmp_path / "a") == ["whole"]
+
+
+def test_drafts_may_lie_elsewhere_and_are_counted(tmp_path):
+    drafts = tmp_path / "drafts"
+    assert drafts_of(tmp_path / "a", drafts) == 0
+    with new_folder(tmp_path / "a", drafts), new_folder(tmp_path / "ab", drafts):
+        assert names(tmp_path) == ["drafts"]
+        assert drafts_of(tmp_path / "a", drafts) == 1
+    assert names(tmp_path) == ["a", "ab", "drafts"]
+    assert drafts_of(tmp_path / "a", drafts) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "cannot write 'a': No space left on device; free some space and run again"),
+        (errno.EROFS, "cannot write 'a': Read-only file system; choose another folder."),
+    ],
+)
+def test_what_the_system_refuses_is_said(number, message):
+    with pytest.raises(ResourceError) as error, writing(Path("a")):
+        raise OSError(number, "in other words")
+    assert str(error.value).startswith(message)
+
+
+def test_a_file_that_does_not_fit_leaves_nothing(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ResourceError, match=r"a\.txt': No space left on device"):
+        write_text(tmp_path / "a.txt", "x")
+    assert names(tmp_path) == []
 
 
 def test_the_first_of_two_attempts_wins(tmp_path):

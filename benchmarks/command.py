@@ -1,0 +1,27 @@
+"""The `relscale generate` command as a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+
+def start_generate(
+    out: Path, n_databases: int, settings: Sequence[str], *, output: int | IO[str] | None = None
+) -> subprocess.Popen[str]:
+    """Start it on `out`; `output` takes what it prints, on both of its streams."""
+    arguments = ["generate", "--out", str(out), "--num-databases", str(n_databases)]
+    for setting in settings:
+        arguments += ["--set", setting]
+    return subprocess.Popen(
+        [sys.executable, "-m", "relscale.cli", *arguments],
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished_folders(out: Path) -> int:
+    """Databases that stand whole in a corpus folder, at this moment."""
+    return sum(1 for _ in (out / "databases").glob("plurel-*"))
