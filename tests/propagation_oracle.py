@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from relscale.generation.activations import ACTIVATIONS
 from relscale.generation.features import ParentRows
-from relscale.generation.kernel import AGGREGATIONS
 from relscale.generation.networks import Coders, Networks
 from relscale.generation.structure import CausalModel
+from relscale.generation.totals import AGGREGATIONS
 
 REFERENCE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": functional.relu,

@@ -5,8 +5,26 @@ Source: PluRel (arXiv:2602.04029), reference implementation 1.1; definitions as 
 
 import numpy as np
 
-from relscale.generation.arithmetic import HALF, ONE, ZERO, F, bound, elu, erf, exp, expm1, log1p, sigmoid, sine
-from relscale.generation.arithmetic import softplus, tanh, tanhshrink
+from relscale.generation.arithmetic import (
+    HALF,
+    ONE,
+    SMALL_ANGLE,
+    ZERO,
+    F,
+    bound,
+    elu,
+    erf,
+    exp,
+    expm1,
+    far_sine,
+    log1p,
+    mish,
+    sigmoid,
+    sine,
+    softplus,
+    tanh,
+    tanhshrink,
+)
 from relscale.platform.compiled import compiled
 
 # fmt: off
@@ -46,7 +64,7 @@ def sample_waves(size: int, *, rng: np.random.Generator) -> np.ndarray:
 
 @compiled
 def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
-    """Apply the activation `code` in place to a flat float32 array; `waves` [3, MAX_WAVES] are a mixture's."""
+    """Apply the activation `code` in place to a flat float32 array; `waves` [3, MAX_WAVES] is a mixture's."""
     size = len(h)
     if code == RELU:
         for i in range(size):
@@ -74,7 +92,7 @@ def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
             h[i] *= HALF + bound(h[i] * SIXTH, HALF)
     elif code == MISH:
         for i in range(size):
-            h[i] *= tanh(softplus(h[i]))
+            h[i] = mish(h[i])
     elif code == LEAKY_RELU:
         for i in range(size):
             h[i] *= LEAK if h[i] < ZERO else ONE
@@ -108,12 +126,8 @@ def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
     elif code == ABS:
         for i in range(size):
             h[i] = abs(h[i])
-    elif code == SIN:
-        for i in range(size):
-            h[i] = sine(h[i], 0)
-    elif code == COS:
-        for i in range(size):
-            h[i] = sine(h[i], 1)
+    elif code in (SIN, COS):
+        _swing(h, 1 if code == COS else 0)
     elif code == SIGN:
         for i in range(size):
             h[i] = ONE if h[i] > ZERO else (-ONE if h[i] < ZERO else h[i])
@@ -124,9 +138,27 @@ def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
         for i in range(size):
             h[i] += HALF * (np.sqrt(h[i] * h[i] + ONE) - ONE)
     elif code == SINE_MIXTURE:
-        for i in range(size):
-            x = h[i]
-            total = ZERO
-            for term in range(MAX_WAVES):
-                total += waves[0, term] * sine(waves[1, term] * x + waves[2, term], 0)
-            h[i] = total
+        total, wave = np.zeros(size, np.float32), np.empty(size, np.float32)
+        for term in range(waves.shape[1]):
+            amplitude, frequency, phase = waves[:, term]
+            if amplitude != ZERO:
+                for i in range(size):
+                    wave[i] = frequency * h[i] + phase
+                _swing(wave, 0)
+                for i in range(size):
+                    total[i] += amplitude * wave[i]
+        h[:] = total
+
+
+@compiled
+def _swing(h: np.ndarray, quarter: int) -> None:
+    """sin(h + quarter * pi / 2) in place."""
+    n_far = 0
+    for i in range(len(h)):
+        n_far += 1 if abs(h[i]) > SMALL_ANGLE else 0
+    if n_far == 0:
+        for i in range(len(h)):
+            h[i] = sine(h[i], quarter)
+    else:
+        for i in range(len(h)):
+            h[i] = far_sine(h[i], quarter)

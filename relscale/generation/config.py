@@ -11,7 +11,6 @@ from typing import Annotated, Literal, TypeVar, get_args
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from relscale.platform.config import Config
-from relscale.platform.errors import ConfigError
 
 Family = Literal[
     "ErdosRenyi",
@@ -261,8 +260,8 @@ class GeneratorConfig(Config):
     test_split: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Position of the test timestamp; above val_split."""
     arithmetic: Literal["fast", "exact"] = "fast"
-    """Whether the networks on edges from numbers are interpolated where that is accurate, or run for every row;
-    the law is the same."""
+    """Whether networks that encode numbers are interpolated where that is accurate, or run for every row; the
+    law is the same."""
     graphs: GraphPrior = GraphPrior()
     """Random graphs."""
     connectivity: ConnectivityPrior = ConnectivityPrior()
@@ -319,10 +318,3 @@ PRESETS: dict[str, GeneratorConfig] = {"plurel-1.1": GeneratorConfig(), "paper":
 
 Source: PluRel (arXiv:2602.04029), reference implementation 1.1 and its tag v1.0.0.
 """
-
-
-def preset_config(name: str) -> GeneratorConfig:
-    """The prior of that name; ConfigError lists the valid ones."""
-    if name not in PRESETS:
-        raise ConfigError(f"unknown preset '{name}'; valid are: {', '.join(PRESETS)}.")
-    return PRESETS[name]

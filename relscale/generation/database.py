@@ -1,7 +1,9 @@
 """A database from a seed: schema, foreign keys, features, times, on one page."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
@@ -104,6 +106,23 @@ def build_database(seed: int, config: GeneratorConfig, *, prior: str, link: Link
 
     inherit : whether the columns of a table depend on those of its parents.
     """
+    with _collector_paused():
+        return _build_database(seed, config, prior, link, inherit)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No search for cyclic garbage meanwhile: there is none, and it costs a tenth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _build_database(seed: int, config: GeneratorConfig, prior: str, link: Link, inherit: bool) -> Database:
     rng = stream(seed, Purpose.SCHEMA)
     schema = declared_schema(config, rng=rng) if config.sql_schema else sample_schema(config, rng=rng)
     period = sample_period(config, rng=stream(seed, Purpose.TIMESTAMPS))

@@ -1,6 +1,6 @@
 """Stage 3, features: values flow through a table's causal model, conditioned on the parent rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,23 +8,19 @@ import numpy as np
 from relscale.generation.activations import ACTIVATIONS
 from relscale.generation.columns import quantise
 from relscale.generation.config import GeneratorConfig, MechanismPrior, Mode
-from relscale.generation.kernel import (
-    BLOCK,
-    NOISE_LEVELS,
-    RUNGS,
-    SUM,
-    TILE,
-    Rule,
-    Signals,
-    block_size,
-    compute_node,
-    join_terms,
-)
 from relscale.generation.networks import WIDTH, Coders, sample_encoders
 from relscale.generation.noise import beta_quantiles
+from relscale.generation.propagation import compute_node, join_columns
 from relscale.generation.schema import ColumnSpec, TableSpec
+from relscale.generation.signals import empty_signals, fill_signal, rank_signal
 from relscale.generation.sources import sample_source
 from relscale.generation.structure import CausalModel, make_edges, sample_model
+from relscale.generation.tiles import Rule
+from relscale.generation.totals import SUM
+
+NOISE_SHARE = np.float32(1 / 32)
+"""Factor of the beta noise that is added to every embedding."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
@@ -97,11 +93,9 @@ def generate_features(
         if model.is_source(v)
     }
     noise_key = rng.integers(2**32, size=2, dtype=np.uint32)
-    values = propagate(
-        model, sources, foreign, noise_key, rule, interpolate=config.arithmetic == "fast"
-    )
+    values = propagate(model, sources, foreign, noise_key, rule, interpolate=config.arithmetic == "fast")
     return [
-        _feature(table.columns[i], values[int(model.column_nodes[i])], model.mode, config, rng)
+        _feature(table.columns[i], values[int(model.column_nodes[i])].copy(), model.mode, config, rng)
         for i in model.order
     ]
 
@@ -130,11 +124,11 @@ def sample_rule(prior: MechanismPrior, *, rng: np.random.Generator) -> Rule:
 def foreign_terms(
     parents: Sequence[ParentRows],
     encoders: Sequence[Coders],
-    aggregations: Iterable[int],
+    modes: Sequence[int],
     n_rows: int,
     rule: Rule,
 ) -> Foreign:
-    """Join the encoded columns of every parent row, for each aggregation.
+    """Join the encoded columns of every parent row, for each aggregation in `modes`.
 
     A term depends on the parent row alone, so it is computed once for each of these, and child rows read the
     joined terms along the foreign key. Where rows draw their own activations, it depends on the child row.
@@ -150,34 +144,32 @@ def foreign_terms(
         columns.append(values)
         rows.append((own + start).astype(np.int32))
         start += len(values[0])
-    terms = {
-        mode: np.concatenate(
-            [
-                _collate(parent.features, values, own, mode, rule, number)
-                for number, (parent, values, own) in enumerate(zip(parents, columns, encoders, strict=True))
-            ]
-        )
-        for mode in aggregations
-    }
-    return Foreign(terms=terms, rows=np.stack(rows))
+    joined = np.concatenate(
+        [
+            _collate(parent.features, values, own, modes, rule, number)
+            for number, (parent, values, own) in enumerate(zip(parents, columns, encoders, strict=True))
+        ],
+        axis=1,
+    )
+    return Foreign(terms=dict(zip(modes, joined, strict=True)), rows=np.stack(rows))
 
 
 def _collate(
     features: Sequence[Feature],
     values: Sequence[np.ndarray],
     encoders: Coders,
-    mode: int,
+    modes: Sequence[int],
     rule: Rule,
     number: int,
 ) -> np.ndarray:
-    """Joined terms of the columns of one foreign key's rows; float32 [rows, WIDTH]."""
+    """Joined terms of the columns of one foreign key's rows; float32 [modes, rows, WIDTH]."""
     signals = empty_signals(len(features), len(values[0]))
     for i, feature in enumerate(features):
         fill_signal(signals, i, values[i], is_class=feature.embedded, by_row=len(rule.activations) > 0)
-    weight = 1 / len(features) if mode == SUM else 1.0
-    edges = make_edges(np.arange(len(features)), np.full(len(features), weight), encoders)
+    edges = make_edges(np.arange(len(features)), np.ones(len(features)), encoders)
+    shares = np.array([1 / len(features) if mode == SUM else 1 for mode in modes], np.float32)
     own = rule._replace(key=rule.key ^ np.uint32(number + 1))
-    return join_terms(signals, edges, 0, len(features), mode, *_NO_FOREIGN, own)
+    return join_columns(signals, edges, np.array(modes), shares, own)
 
 
 def propagate(
@@ -209,6 +201,7 @@ def propagate(
     """
     by_row = len(rule.activations) > 0
     signals = empty_signals(model.n_nodes, foreign.rows.shape[1], interpolate=interpolate and not by_row)
+    is_read = np.isin(np.arange(model.n_nodes), model.edges.tail[~model.edges.constant])
     values: dict[int, np.ndarray] = {}
     decoders = model.decoders
     for v in range(model.n_nodes):
@@ -216,6 +209,8 @@ def propagate(
         if model.is_source(v):
             fill_signal(signals, v, sources[v], is_class=k > 0, by_row=by_row)
             values[v] = sources[v]
+            if is_read[v]:
+                rank_signal(signals, v)
             continue
         mode = int(model.aggregations[v])
         start = int(decoders.class_start[v])
@@ -231,69 +226,19 @@ def propagate(
             decoders.networks,
             v,
             decoders.classes[start : start + k],
-            beta_quantiles(*model.noises[v], NOISE_LEVELS),
+            NOISE_SHARE * beta_quantiles(*model.noises[v]),
             noise_key ^ np.uint32(v << 8),
             signals.numbers[v],
             signals.codes[v],
         )
         signals.coded[v] = k > 0
-        if not k:
-            rank_signal(signals, v)
         values[v] = signals.codes[v] if k else signals.numbers[v]
+        if is_read[v]:
+            rank_signal(signals, v)
     return values
 
 
 _NO_FOREIGN = np.empty((0, WIDTH), np.float32), np.empty((0, 0), np.int32)
-
-
-def empty_signals(n_signals: int, n_rows: int, *, interpolate: bool = False) -> Signals:
-    """Room for the values of that many nodes or columns."""
-    n_steps = 0 if not interpolate or n_rows < 384 else (1 if n_rows < 2000 else (4 if n_rows < 32768 else 16))
-    return Signals(
-        numbers=np.empty((n_signals, n_rows), np.float32),
-        codes=np.empty((n_signals, n_rows), np.int32),
-        levels=np.zeros((n_signals, TILE), np.float32),
-        n_levels=np.zeros(n_signals, np.int64),
-        coded=np.zeros(n_signals, bool),
-        order=np.empty((n_signals, n_rows), np.int32),
-        ladder=np.empty((n_signals, n_steps and 2 * RUNGS * n_steps + 1), np.float32),
-    )
-
-
-def fill_signal(
-    signals: Signals, place: int, values: np.ndarray, *, is_class: bool, by_row: bool = False
-) -> None:
-    """Write one signal; numbers of few levels are coded, so that each level is encoded once, unless by row."""
-    if is_class:
-        signals.codes[place] = values
-        signals.coded[place] = True
-        return
-    signals.numbers[place] = values
-    if not by_row and len(np.unique(values[: 4 * TILE])) <= TILE:
-        levels, codes = np.unique(signals.numbers[place], return_inverse=True)
-        if len(levels) <= min(TILE, len(values) // 4):
-            signals.codes[place] = codes
-            signals.levels[place, : len(levels)] = levels
-            signals.n_levels[place] = len(levels)
-            signals.coded[place] = True
-            return
-    rank_signal(signals, place)
-
-
-def rank_signal(signals: Signals, place: int) -> None:
-    """Sort a signal of numbers, if its edges are interpolated."""
-    n_rungs = signals.ladder.shape[1]
-    if not n_rungs:
-        return
-    values = signals.numbers[place]
-    size = block_size(len(values))
-    for start in range(0, len(values), size):
-        signals.order[place, start : start + size] = np.argsort(values[start : start + size])
-    if len(values) <= BLOCK:
-        some = values[signals.order[place]]
-    else:
-        some = np.sort(np.concatenate([values[:: len(values) // (8 * n_rungs) or 1], [values.min(), values.max()]]))
-    signals.ladder[place] = some[np.linspace(0, len(some) - 1, n_rungs).round().astype(np.int64)]
 
 
 def _sample_collation(parent: ParentRows, config: GeneratorConfig, rng: np.random.Generator) -> Coders:

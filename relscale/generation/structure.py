@@ -9,9 +9,10 @@ import numpy as np
 from relscale.generation.config import GeneratorConfig, MechanismPrior, Mode
 from relscale.generation.draws import draw_option
 from relscale.generation.graphs import Dag, sample_dag, sample_edge_weights
-from relscale.generation.kernel import AGGREGATIONS, Edges
 from relscale.generation.networks import Coders, sample_decoders, sample_encoders
 from relscale.generation.schema import ColumnSpec, sample_types
+from relscale.generation.tiles import Edges
+from relscale.generation.totals import AGGREGATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

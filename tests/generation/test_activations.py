@@ -1,76 +1,69 @@
-"""Activations against PyTorch's functions of the same names, and closed forms."""
-
-from collections.abc import Callable
+"""Compiled activations and elementary functions against PyTorch's; random bits against known answers."""
 
 import numpy as np
+import propagation_oracle as oracle
 import pytest
 import torch
-from torch.nn import functional
 
-from relscale.generation.activations import ACTIVATIONS, SineMixture, sample_activation
+from relscale.generation.activations import ACTIVATIONS, MAX_WAVES, activate, sample_waves
+from relscale.generation.arithmetic import normal_quantile, random_bits, tanhshrink, uniform
 
 GRID = np.concatenate([np.linspace(-8, 8, 4001), [-1e4, -60, -0.5, 0, 0.5, 60, 1e4]]).astype(np.float32)
-
-REFERENCE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "relu": functional.relu,
-    "elu": functional.elu,
-    "selu": functional.selu,
-    "silu": functional.silu,
-    "softsign": functional.softsign,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "hardswish": functional.hardswish,
-    "mish": functional.mish,
-    "leaky_relu": functional.leaky_relu,
-    "gelu": functional.gelu,
-    "softplus": functional.softplus,
-    "hardsigmoid": functional.hardsigmoid,
-    "hardtanh": functional.hardtanh,
-    "celu": functional.celu,
-    "tanhshrink": functional.tanhshrink,
-    "rrelu": lambda x: functional.rrelu(x, training=False),
-    "logsigmoid": functional.logsigmoid,
-    "softshrink": functional.softshrink,
-    "hardshrink": functional.hardshrink,
-    "identity": lambda x: x,
-    "abs": torch.abs,
-    "sin": torch.sin,
-    "cos": torch.cos,
-    "sign": torch.sign,
-    "clamp": lambda x: torch.clamp(x, -1, 1),
-    "signed_log": lambda x: torch.sign(x) * torch.log1p(torch.abs(x)),
-    "bent_identity": lambda x: (torch.sqrt(x * x + 1) - 1) / 2 + x,
-}
+NO_WAVES = np.zeros((3, MAX_WAVES), np.float32)
 
 
 def test_every_activation_has_a_reference() -> None:
-    assert set(REFERENCE) == set(ACTIVATIONS)
+    assert set(oracle.REFERENCE) == set(ACTIVATIONS) - {"sine_mixture"}
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", oracle.REFERENCE)
 def test_activation_equals_its_reference(name: str) -> None:
-    x = GRID.copy()
-    y = ACTIVATIONS[name](x)
-    assert y.dtype == np.float32
-    np.testing.assert_array_equal(x, GRID)
-    assert not np.shares_memory(x, y)
-    expected = REFERENCE[name](torch.from_numpy(GRID.astype(np.float64))).numpy()
-    np.testing.assert_allclose(y, expected, rtol=2e-6, atol=2e-6)
+    found = GRID.copy()
+    activate(ACTIVATIONS.index(name), found, NO_WAVES)
+    expected = oracle.REFERENCE[name](torch.from_numpy(GRID.astype(np.float64))).numpy()
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", oracle.REFERENCE)
+def test_large_arguments_and_infinity_are_as_in_the_reference(name: str) -> None:
+    x = np.array([-np.inf, -3e6, -88.7, 1e-6, 88.7, 3e6, np.inf, np.nan], np.float32)
+    found = x.copy()
+    activate(ACTIVATIONS.index(name), found, NO_WAVES)
+    expected = oracle.REFERENCE[name](torch.from_numpy(x)).numpy()
+    finite = np.isfinite(expected) & np.isfinite(x)
+    np.testing.assert_allclose(found[finite], expected[finite], rtol=1e-5, atol=1e-5)
+    assert not np.isfinite(found[~np.isfinite(expected)]).any() or name in ("sin", "cos")
 
 
 def test_sine_mixture_is_its_sum() -> None:
-    x = np.linspace(-3, 3, 50, dtype=np.float32)
-    mixture = SineMixture(np.array([1.5, -0.5]), np.array([2.0, 0.3]), np.array([0.1, 1.0]))
-    expected = 1.5 * np.sin(2 * x + 0.1) - 0.5 * np.sin(0.3 * x + 1)
-    np.testing.assert_allclose(mixture(x), expected, atol=1e-5)
+    waves = sample_waves(1, rng=np.random.default_rng(0))[0]
+    found = np.linspace(-3, 3, 50, dtype=np.float32)
+    expected = oracle.activation("sine_mixture", found.astype(np.float64), waves)
+    activate(ACTIVATIONS.index("sine_mixture"), found, waves)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_drawn_sine_mixtures_differ_and_keep_their_ranges() -> None:
-    rng = np.random.default_rng(0)
-    mixtures = [sample_activation("sine_mixture", rng=rng) for _ in range(200)]
-    sizes = [len(mixture.terms) for mixture in mixtures]  # type: ignore[attr-defined]
-    frequencies = np.array([f for mixture in mixtures for _, f, _ in mixture.terms])  # type: ignore[attr-defined]
-    assert set(sizes) == {3, 4, 5, 6, 7}
-    assert 0.1 <= frequencies.min() < 0.15
-    assert 8 < frequencies.max() <= 10
-    assert abs(np.median(frequencies) - 1) < 0.2
+def test_tanhshrink_keeps_its_relative_accuracy_near_zero() -> None:
+    for x in (1e-3, 0.05, 0.39, 0.41):
+        exact = float(np.float32(x)) - np.tanh(float(np.float32(x)))
+        assert tanhshrink(np.float32(x)) == pytest.approx(exact, rel=2e-5)
+
+
+def test_random_bits_are_philox() -> None:
+    """Known answers of Random123 for philox4x32 with 7 rounds."""
+    zero = np.uint32(0)
+    assert [hex(b) for b in random_bits(zero, zero, zero, (zero, zero))] == [
+        "0x5f6fb709",
+        "0xd893f64",
+        "0x4f121f81",
+        "0x4f730a48",
+    ]
+
+
+def test_normal_quantiles_are_those_of_the_normal() -> None:
+    from scipy.stats import norm
+
+    levels = np.concatenate([np.linspace(0.001, 0.999, 999), [1e-6, 1 - 1e-6]]).astype(np.float32)
+    found = [normal_quantile(u) for u in levels]
+    np.testing.assert_allclose(found, norm.ppf(levels.astype(np.float64)), rtol=1e-4, atol=1e-5)
+    assert 0 < uniform(np.uint32(0)) < uniform(np.uint32(2**32 - 1)) < 1

@@ -3,7 +3,7 @@
 import pytest
 
 from relscale.generation.activations import ACTIVATIONS
-from relscale.generation.config import PRESETS, GeneratorConfig, preset_config
+from relscale.generation.config import PRESETS, GeneratorConfig
 from relscale.platform.config import load_config, parse_config
 from relscale.platform.errors import ConfigError
 
@@ -24,7 +24,7 @@ def test_ranges_are_read_from_yaml_and_change_the_fingerprint(tmp_path) -> None:
     assert config.connectivity.levels == (1, 2)
     assert config.time_window[1].year == 2001
     assert config.fingerprint() != GeneratorConfig().fingerprint()
-    assert load_config(GeneratorConfig, None) == preset_config("plurel-1.1") == PRESETS["plurel-1.1"]
+    assert load_config(GeneratorConfig, None) == PRESETS["plurel-1.1"]
 
 
 def test_a_config_survives_its_own_yaml(tmp_path) -> None:
@@ -38,11 +38,11 @@ def test_a_config_survives_its_own_yaml(tmp_path) -> None:
     [
         ({"num_tables": [6, 3]}, "low end 6 is above the high end 3"),
         ({"rows_entity": [0, 3]}, "greater than or equal to 1"),
-        ({"num_table": [3, 6]}, "did you mean 'num_tables'"),
+        ({"num_table": [3, 6]}, "did you mean "num_tables""),
         ({"num_categories": [1, 3]}, "greater than or equal to 2"),
         ({"mechanisms": {"activations": []}}, "at least 1 item"),
         ({"mechanisms": {"activations": ["relu", "relu"]}}, "listed twice"),
-        ({"table_layouts": ["Star"]}, "Input should be 'ErdosRenyi'"),
+        ({"table_layouts": ["Star"]}, "Input should be "ErdosRenyi""),
         ({"val_split": 0.9, "test_split": 0.8}, "not below test_split"),
         ({"time_window": ["2000-01-01", "2000-01-02"]}, "shorter than two days"),
         ({"connectivity": {"levels": [1, 20]}}, "more than 4096"),
@@ -53,6 +53,21 @@ def test_bad_settings_are_explained(settings: dict, message: str) -> None:
         parse_config(GeneratorConfig, settings, source="test")
 
 
-def test_an_unknown_preset_lists_the_valid_ones() -> None:
-    with pytest.raises(ConfigError, match=r"unknown preset 'paper2'; valid are: plurel-1.1"):
-        preset_config("paper2")
+def test_presets_are_frozen() -> None:
+    """A preset is a promise: another configuration needs another name."""
+    assert {name: preset.fingerprint() for name, preset in PRESETS.items()} == {
+        "plurel-1.1": "23d39fd1efb0b0fa",
+        "paper": "e2e4a577a0906af6",
+    }
+
+
+def test_the_paper_preset_differs_as_the_release_did() -> None:
+    paper = PRESETS["paper"]
+    assert paper.mechanisms.activation_resampling == "per_row"
+    assert (paper.mechanisms.term_limit, paper.mechanisms.hidden_limit) == (None, None)
+    assert paper.graphs.er_arcs == "forward"
+    assert len(paper.mechanisms.noise_pairs) == 5
+    with pytest.raises(ConfigError, match="cannot draw sine_mixture"):
+        parse_config(
+            GeneratorConfig, {"mechanisms": {"activation_resampling": "per_row"}}, source="test"
+        )

@@ -9,8 +9,8 @@ import pytest
 
 from relscale.generation import flights
 from relscale.generation.admission import admit
-from relscale.generation.making import RECEIPT
 from relscale.generation.flights import build_flights, flights_database
+from relscale.generation.making import RECEIPT
 from relscale.platform.errors import DataError
 
 TASKS = {"airport-late": (8184, 1337, 1338), "airport-late-flights": (3456, 537, 529)}

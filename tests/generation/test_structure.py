@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from relscale.generation.config import GeneratorConfig, MechanismPrior
-from relscale.generation.mechanisms import WIDTH
 from relscale.generation.schema import ColumnSpec
 from relscale.generation.structure import CausalModel, sample_model
 
@@ -19,31 +18,49 @@ def draw(seed: int, **mechanisms) -> CausalModel:
 @pytest.mark.parametrize("seed", range(12))
 def test_nodes_are_columns_and_their_ancestors_in_topological_order(seed: int) -> None:
     model = draw(seed)
-    seen: set[int] = set()
-    read = {parent for node in model.nodes.values() for parent in node.parents}
-    for number, node in model.nodes.items():
-        assert set(node.parents) <= seen
-        assert number in model.column_nodes or number in read
-        assert len(node.parents) == len(node.weights) == len(node.encoders)
-        assert (node.decoder is None) == (not node.parents)
-        seen.add(number)
-    assert len(set(model.column_nodes)) == len(COLUMNS)
-    assert set(model.column_nodes) <= seen
+    tails = model.edges.tail
+    read = set(tails.tolist())
+    assert len(tails) == model.first[-1] == len(model.edges.weight)
+    for v in range(model.n_nodes):
+        into = tails[model.first[v] : model.first[v + 1]]
+        assert (into < v).all()
+        assert len(set(into.tolist())) == len(into)
+        assert model.is_source(v) == (len(into) == 0)
+        assert v in model.column_nodes or v in read
+    assert len(set(model.column_nodes.tolist())) == len(COLUMNS)
+    assert sorted(model.order.tolist()) == list(range(len(COLUMNS)))
 
 
 def test_eager_nodes_carry_their_types_and_lazy_ones_numbers() -> None:
     eager = draw(0, propagation_modes=("type_eager",))
-    assert [eager.nodes[v].n_categories for v in eager.column_nodes] == [0, 3, 0, 7, 2]
-    for node in eager.nodes.values():
-        for parent, encoder in zip(node.parents, node.encoders, strict=True):
-            k = eager.nodes[parent].n_categories
-            assert (None if encoder.classes is None else encoder.classes.shape) == ((k, WIDTH) if k else None)
-    lazy = draw(0, propagation_modes=("type_lazy",))
-    assert {node.n_categories for node in lazy.nodes.values()} == {0}
+    assert eager.n_categories[eager.column_nodes].tolist() == [0, 3, 0, 7, 2]
+    np.testing.assert_array_equal(eager.edges.n_categories, eager.n_categories[eager.edges.tail])
+    np.testing.assert_array_equal(eager.decoders.n_categories, eager.n_categories)
+    assert not draw(0, propagation_modes=("type_lazy",)).n_categories.any()
+
+
+def test_constant_encoders_are_those_that_see_nothing() -> None:
+    """A sparse first matrix of a single input is zero; other laws have no zero line."""
+    sparse = draw(1, propagation_modes=("type_lazy",), initialisers=("sparse",))
+    assert sparse.edges.constant.all()
+    normal = draw(1, propagation_modes=("type_lazy",), initialisers=("xavier_normal",))
+    assert not normal.edges.constant.any()
+    eager = draw(0, propagation_modes=("type_eager",), initialisers=("sparse",)).edges
+    np.testing.assert_array_equal(eager.constant, eager.n_categories == 0)
 
 
 def test_hidden_nodes_outnumber_columns_by_the_ratio() -> None:
-    """Every node of a reversed tree has descendants; with ratio 0.5 there are 5 + 10 + 3 nodes in all."""
-    numbers = [v for seed in range(60) for v in draw(seed, column_ratio=(0.5, 0.5)).nodes]
-    assert max(numbers) == 17
-    assert min(numbers) == 0
+    """Every node of a reversed tree leads to the root; with ratio 0.5 there are 5 + 10 + 3 nodes in all."""
+    full = [draw(s, column_ratio=(0.5, 0.5), layouts=("ReverseRandomTree",)) for s in range(40)]
+    with_root = [m for m in full if m.n_nodes == 18]
+    assert with_root  # where the root is a column, all nodes live
+    assert max(m.n_nodes for m in full) == 18
+
+
+def test_noise_comes_from_the_range_or_from_the_pairs() -> None:
+    ranged = np.concatenate([draw(s).noises for s in range(10)])
+    assert 0.5 <= ranged.min() < 0.7
+    assert 4.8 < ranged.max() < 5
+    pairs = ((0.5, 0.5), (4.0, 1.0))
+    drawn = np.concatenate([draw(s, noise_pairs=pairs).noises for s in range(10)])
+    assert {tuple(pair) for pair in drawn.tolist()} == set(pairs)

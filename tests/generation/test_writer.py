@@ -55,7 +55,13 @@ def test_relbench_reads_back_every_cell(tmp_path: Path) -> None:
 
 def test_tasks_stand_beside_the_tables(tmp_path: Path) -> None:
     manifest = TaskManifest(
-        name="t", kind="autocomplete", task_type="regression", entity_table="table_0", target_col="feature_0"
+        name="t",
+        kind="autocomplete",
+        task_type="regression",
+        description='none of "this": ü\n# \U0001f600',
+        entity_table="table_0",
+        target_col="feature_0",
+        remove_columns=[["null", "a: b"]],
     )
     labels = pa.table({"row_idx": [0, 1], "feature_0": [0.5, 1.5]})
     folder = write(tmp_path / "a", tasks=[TaskTables(manifest, {"train": labels, "val": labels})])

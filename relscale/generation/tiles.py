@@ -1,0 +1,201 @@
+"""Tiles of rows through random networks, compiled: what all propagation is made of.
+
+A tile holds up to `TILE` rows whose embeddings are stored by unit, [WIDTH, lanes]: loops over rows are
+contiguous and become vector instructions. The lanes beyond the rows, up to a multiple of 16, hold anything.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from relscale.generation import activations, arithmetic
+from relscale.generation.activations import activate
+from relscale.generation.arithmetic import bound, random_bits
+from relscale.generation.networks import WIDTH, Networks
+from relscale.platform.compiled import compiled, inlined
+
+TILE = 128
+SOURCES = (__file__, activations.__file__, arithmetic.__file__)
+"""Files whose code goes into compiled callers of this module."""
+
+ZERO = np.float32(0)
+ENCODING, DECODING = range(2)
+"""Sets of networks, whose layers are numbered from 0 on in each."""
+
+
+class Signals(NamedTuple):
+    """Values of V nodes or columns over n rows, each as numbers or as codes of few levels.
+
+    numbers   float32 [V, n]
+    codes     int32 [V, n]
+    levels    float32 [V, TILE]  the number that a code stands for; unused where codes are classes
+    n_levels  int64 [V]
+    coded     bool [V]           whether `codes` holds the values, not `numbers`
+    order     int32 [V, n]       of numbers: within each block of rows, the rows by ascending value
+    ladder    float32 [V, L]     of numbers: values at equally spaced ranks, ascending; terms are interpolated
+                                 between them. L is 0 (computed row by row) or 2 * RUNGS * k + 1
+    """
+
+    numbers: np.ndarray
+    codes: np.ndarray
+    levels: np.ndarray
+    n_levels: np.ndarray
+    coded: np.ndarray
+    order: np.ndarray
+    ladder: np.ndarray
+
+
+class Edges(NamedTuple):
+    """What leads from signals to terms: term e is weight[e] * encode_e(signal tail[e]), clamped.
+
+    tail          int64 [E]
+    weight        float32 [E]
+    networks      one encoder each
+    classes       float32 [.., WIDTH]  class embeddings
+    class_start   int64 [E]
+    n_categories  int64 [E]            0 for encoders of numbers
+    constant      bool [E]             the encoder has one output for all inputs
+    """
+
+    tail: np.ndarray
+    weight: np.ndarray
+    networks: Networks
+    classes: np.ndarray
+    class_start: np.ndarray
+    n_categories: np.ndarray
+    constant: np.ndarray
+
+
+class Rule(NamedTuple):
+    """How networks are run.
+
+    term_limit, hidden_limit   terms and hidden units are clamped to plus and minus these
+    activations  int64         none: a layer's activation is the same for all rows; else codes, of which every
+                               row draws one afresh in every layer
+    key          uint32 [2]    of the random bits that draw them
+    """
+
+    term_limit: np.float32
+    hidden_limit: np.float32
+    activations: np.ndarray
+    key: np.ndarray
+
+
+@inlined
+def tile(buffer: np.ndarray, count: int) -> np.ndarray:
+    """Room for the embeddings of `count` rows, at most TILE, in a flat buffer; [WIDTH, lanes]."""
+    lanes = (count + 15) // 16 * 16
+    return buffer[: WIDTH * lanes].reshape((WIDTH, lanes))
+
+
+@compiled
+def multiply(weights: np.ndarray, start: int, n_in: int, n_out: int, x: np.ndarray, out: np.ndarray) -> None:
+    """out[j] = sum over i of w[i, j] x[i] with the matrix w [n_in, n_out] from `start` on."""
+    lanes = x.shape[1]
+    if n_in == 1:
+        for j in range(n_out):
+            w = weights[start + j]
+            for r in range(lanes):
+                out[j, r] = w * x[0, r]
+        return
+    if n_out == 1:
+        out[0, :] = ZERO
+        for i in range(0, n_in, 4):
+            w0, w1, w2, w3 = weights[start + i : start + i + 4]
+            for r in range(lanes):
+                out[0, r] += w0 * x[i, r] + w1 * x[i + 1, r] + w2 * x[i + 2, r] + w3 * x[i + 3, r]
+        return
+    if n_in == WIDTH and n_out == WIDTH:
+        _multiply_matrix(weights, start, WIDTH, WIDTH, x, out)  # of known size: a fifth faster
+    else:
+        _multiply_matrix(weights, start, n_in, n_out, x, out)
+
+
+@inlined
+def _multiply_matrix(
+    weights: np.ndarray, start: int, n_in: int, n_out: int, x: np.ndarray, out: np.ndarray
+) -> None:
+    lanes = x.shape[1]
+    w = weights[start : start + n_in * n_out].reshape((n_in, n_out))
+    for j in range(0, n_out, 4):  # four outputs and four inputs at once keep the multipliers busy
+        out[j : j + 4] = ZERO
+        for i in range(0, n_in, 4):
+            a0, a1, a2, a3 = w[i, j], w[i + 1, j], w[i + 2, j], w[i + 3, j]
+            b0, b1, b2, b3 = w[i, j + 1], w[i + 1, j + 1], w[i + 2, j + 1], w[i + 3, j + 1]
+            c0, c1, c2, c3 = w[i, j + 2], w[i + 1, j + 2], w[i + 2, j + 2], w[i + 3, j + 2]
+            d0, d1, d2, d3 = w[i, j + 3], w[i + 1, j + 3], w[i + 2, j + 3], w[i + 3, j + 3]
+            for r in range(lanes):
+                x0, x1, x2, x3 = x[i, r], x[i + 1, r], x[i + 2, r], x[i + 3, r]
+                out[j, r] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                out[j + 1, r] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                out[j + 2, r] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                out[j + 3, r] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+
+
+@compiled
+def hide(nets: Networks, net: int, a: np.ndarray, b: np.ndarray, rule: Rule, row: int, use: int) -> bool:
+    """All layers of a network but the last, from `a`; True if the result is in `b`.
+
+    row, use : number of the first row, and of the set of networks, where activations are drawn by row.
+    """
+    for layer in range(nets.first[net], nets.first[net + 1] - 1):
+        multiply(nets.weights, nets.start[layer], nets.n_in[layer], nets.n_out[layer], a, b)
+        hidden = b[: nets.n_out[layer]]
+        if len(rule.activations) == 0:
+            activate(nets.activation[layer], hidden.reshape(-1), nets.waves[nets.wave_of[layer]])
+        else:
+            _activate_by_row(hidden, rule, row, layer, use)
+        flat, gain, limit = hidden.reshape(-1), nets.gain[layer], rule.hidden_limit
+        for i in range(len(flat)):
+            flat[i] = bound(gain * flat[i], limit)
+        a, b = b, a
+    return (nets.first[net + 1] - nets.first[net]) % 2 == 0
+
+
+@compiled
+def _activate_by_row(hidden: np.ndarray, rule: Rule, row: int, layer: int, use: int) -> None:
+    """Apply to each row, a column of `hidden`, an activation of its own."""
+    names, keys = rule.activations, (rule.key[0], rule.key[1])
+    before, waves = hidden.copy(), np.empty((3, 0), np.float32)
+    for i in range(len(names)):
+        after = before.copy()
+        activate(names[i], after.reshape(-1), waves)
+        for r in range(hidden.shape[1]):
+            bits = random_bits(np.uint32(row + r), np.uint32(layer), np.uint32(use), keys)
+            if np.uint64(bits[0]) * np.uint64(len(names)) >> np.uint64(32) == i:
+                hidden[:, r] = after[:, r]
+
+
+@compiled
+def encode(edges: Edges, e: int, a: np.ndarray, b: np.ndarray, rule: Rule, row: int) -> bool:
+    """The clamped terms of edge e for inputs in `a`, of the rows from `row` on; True if they are in `b`."""
+    nets = edges.networks
+    swapped = hide(nets, e, a, b, rule, row, ENCODING)
+    last = nets.first[e + 1] - 1
+    if swapped:
+        a, b = b, a
+    multiply(nets.weights, nets.start[last], nets.n_in[last], nets.n_out[last], a, b)
+    weight, terms = edges.weight[e], b.reshape(-1)
+    for i in range(len(terms)):
+        terms[i] = bound(weight * terms[i], rule.term_limit)
+    return not swapped
+
+
+@compiled
+def read(signals: Signals, edges: Edges, e: int, row: int, count: int, inputs: np.ndarray) -> None:
+    """Inputs of edge e's encoder for some rows: numbers into the first line, class embeddings into all."""
+    tail = edges.tail[e]
+    if not signals.coded[tail]:
+        inputs[0, :count] = signals.numbers[tail, row : row + count]
+        return
+    for r in range(count):
+        inputs[:, r] = edges.classes[edges.class_start[e] + signals.codes[tail, row + r]]
+
+
+@inlined
+def transpose(units: np.ndarray, rows: np.ndarray) -> None:
+    """[WIDTH, lanes] to [rows, WIDTH]."""
+    width = rows.shape[1]
+    for r in range(rows.shape[0]):
+        for j in range(width):
+            rows[r, j] = units[j, r]

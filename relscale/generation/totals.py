@@ -1,0 +1,109 @@
+"""Joining terms: totals of rows by sum, maximum, product or log-sum-exp, compiled."""
+
+import numpy as np
+
+from relscale.generation.arithmetic import exp, log1p
+from relscale.platform.compiled import compiled, inlined
+
+AGGREGATIONS = ("sum", "max", "product", "logexp")
+"""Names by code."""
+SUM, MAX, PRODUCT, LOGEXP = range(4)
+
+ZERO, ONE = np.float32(0), np.float32(1)
+
+
+@compiled
+def reset(mode: int, total: np.ndarray, spare: np.ndarray) -> None:
+    """Totals of no terms; log-sum-exp is total + log(spare)."""
+    total[:] = ZERO if mode == SUM else (ONE if mode == PRODUCT else -np.inf)
+    spare[:] = ZERO
+
+
+@inlined
+def _add_exp(term: float, total: float, spare: float) -> tuple[float, float]:
+    above = term - total
+    share = exp(-abs(above))
+    return (term, spare * share + ONE) if above > ZERO else (total, spare + share)
+
+
+@compiled
+def combine(mode: int, terms: np.ndarray, total: np.ndarray, spare: np.ndarray) -> None:
+    """Join further terms to the totals, all flat."""
+    if mode == SUM:
+        for i in range(len(terms)):
+            total[i] += terms[i]
+    elif mode == MAX:
+        for i in range(len(terms)):
+            total[i] = terms[i] if terms[i] > total[i] else total[i]
+    elif mode == PRODUCT:
+        for i in range(len(terms)):
+            total[i] *= terms[i]
+    else:
+        for i in range(len(terms)):
+            total[i], spare[i] = _add_exp(terms[i], total[i], spare[i])
+
+
+@compiled
+def combine_rows(
+    mode: int,
+    table: np.ndarray,
+    codes: np.ndarray,
+    rows: np.ndarray,
+    total: np.ndarray,
+    spare: np.ndarray,
+) -> None:
+    """Join table[codes[i]] to the totals of rows[i]; table, total and spare are [.., WIDTH]."""
+    width = total.shape[1]  # of unknown length a loop becomes vector instructions, of 32 it is unrolled
+    for i in range(len(codes)):
+        code, row = codes[i], rows[i]
+        if mode == SUM:
+            for j in range(width):
+                total[row, j] += table[code, j]
+        elif mode == MAX:
+            for j in range(width):
+                total[row, j] = table[code, j] if table[code, j] > total[row, j] else total[row, j]
+        elif mode == PRODUCT:
+            for j in range(width):
+                total[row, j] *= table[code, j]
+        else:
+            for j in range(width):
+                total[row, j], spare[row, j] = _add_exp(table[code, j], total[row, j], spare[row, j])
+
+
+@compiled
+def combine_lines(
+    mode: int,
+    base: np.ndarray,
+    slope: np.ndarray,
+    x: np.ndarray,
+    low: float,
+    rows: np.ndarray,
+    total: np.ndarray,
+    spare: np.ndarray,
+) -> None:
+    """Join base + slope * (x[row] - low), [WIDTH], to the totals of some rows."""
+    width = total.shape[1]
+    for i in range(len(rows)):
+        row = rows[i]
+        beyond = x[row] - low
+        if mode == SUM:
+            for j in range(width):
+                total[row, j] += base[j] + beyond * slope[j]
+        elif mode == MAX:
+            for j in range(width):
+                term = base[j] + beyond * slope[j]
+                total[row, j] = term if term > total[row, j] else total[row, j]
+        elif mode == PRODUCT:
+            for j in range(width):
+                total[row, j] *= base[j] + beyond * slope[j]
+        else:
+            for j in range(width):
+                term = base[j] + beyond * slope[j]
+                total[row, j], spare[row, j] = _add_exp(term, total[row, j], spare[row, j])
+
+
+@compiled
+def finish(mode: int, total: np.ndarray, spare: np.ndarray) -> None:
+    if mode == LOGEXP:
+        for i in range(len(total)):
+            total[i] += log1p(spare[i] - ONE)
