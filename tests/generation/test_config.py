@@ -38,11 +38,11 @@ def test_a_config_survives_its_own_yaml(tmp_path) -> None:
     [
         ({"num_tables": [6, 3]}, "low end 6 is above the high end 3"),
         ({"rows_entity": [0, 3]}, "greater than or equal to 1"),
-        ({"num_table": [3, 6]}, "did you mean "num_tables""),
+        ({"num_table": [3, 6]}, "did you mean 'num_tables'"),
         ({"num_categories": [1, 3]}, "greater than or equal to 2"),
         ({"mechanisms": {"activations": []}}, "at least 1 item"),
         ({"mechanisms": {"activations": ["relu", "relu"]}}, "listed twice"),
-        ({"table_layouts": ["Star"]}, "Input should be "ErdosRenyi""),
+        ({"table_layouts": ["Star"]}, "Input should be 'ErdosRenyi'"),
         ({"val_split": 0.9, "test_split": 0.8}, "not below test_split"),
         ({"time_window": ["2000-01-01", "2000-01-02"]}, "shorter than two days"),
         ({"connectivity": {"levels": [1, 20]}}, "more than 4096"),
@@ -68,6 +68,4 @@ def test_the_paper_preset_differs_as_the_release_did() -> None:
     assert paper.graphs.er_arcs == "forward"
     assert len(paper.mechanisms.noise_pairs) == 5
     with pytest.raises(ConfigError, match="cannot draw sine_mixture"):
-        parse_config(
-            GeneratorConfig, {"mechanisms": {"activation_resampling": "per_row"}}, source="test"
-        )
+        parse_config(GeneratorConfig, {"mechanisms": {"activation_resampling": "per_row"}}, source="test")
