@@ -23,6 +23,7 @@ def commands_in(document: Path) -> list[str]:
 def tour(tmp_path, monkeypatch) -> Path:
     """An empty folder with the study files and a results table where the documents have them."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "shop.sql").symlink_to(ROOT / "docs" / "examples" / "shop.sql")
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     rows = [f"{n},{s},0,{0.4 + 0.1 / n + 1e4 / s}" for n in (2, 4, 8) for s in (65536, 131072, 262144)]
     table = "\n".join(["n_databases,tokens,seed,loss", *rows])
@@ -48,6 +49,15 @@ def test_looking_at_databases_runs_as_written(tour, monkeypatch):
     run_commands(ROOT / "docs" / "inspect.md", monkeypatch)
     pages = sorted(path.parent.name for path in (tour / "runs").rglob("inspection.html"))
     assert pages == ["compared", "page", "plurel-0"]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_generating_databases_runs_as_written(tour, monkeypatch):
+    run_commands(ROOT / "docs" / "generation.md", monkeypatch)
+    made = tour / "runs" / "made"
+    counts = {path.name: len(list((path / "databases").iterdir())) for path in made.iterdir()}
+    assert counts == {"corpus": 6, "independent": 2, "paper": 2, "shop": 2}
 
 
 @pytest.mark.ray

@@ -89,7 +89,7 @@ def test_columns_are_independent_of_the_parents(independent: list[Database], plu
     assert chisquare(np.histogram(places, bins=5, range=(0, 1))[0]).pvalue > 0.01
     assert abs((places > 0.95).mean() - 0.05) < 0.05
     theirs = np.concatenate([between_parents(database, rng) for database in plurel])
-    assert (theirs > 0.95).mean() > 0.4
+    assert (theirs > 0.95).mean() > 0.25  # five times as many as by chance
 
 
 def test_the_schema_is_that_of_plurel(independent: list[Database], plurel: list[Database]) -> None:
