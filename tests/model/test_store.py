@@ -10,6 +10,7 @@ import pytest
 from relscale.model import store as store_module
 from relscale.model.context import SemType
 from relscale.model.store import NO_TIME, TokenStore
+from relscale.platform.dataflow import map_keys_here
 from relscale.platform.errors import DataError, ResumeError
 
 
@@ -91,7 +92,7 @@ def test_arrays_are_read_only_and_few_are_open(
 ):
     names = ["a", "b", "c"]
     folders = [make_shop(tmp_path / name, name) for name in names]
-    store = tokenize_fake(folders, tmp_path / "store", run=_in_process)
+    store = tokenize_fake(folders, tmp_path / "store", run=map_keys_here)
     monkeypatch.setattr(store_module, "MAX_OPEN", 2)
     first = store.database("a").arrays
     assert store.database("a").arrays is first
@@ -101,10 +102,6 @@ def test_arrays_are_read_only_and_few_are_open(
         assert len(store.database(name).arrays.node_time) == 34
     assert list(store._open) == ["b", "c"]
     assert np.array_equal(store.database("a").arrays.parents, first.parents)
-
-
-def _in_process(function, keys, **options):
-    return [function(key) for key in keys]
 
 
 def test_what_is_not_a_finished_store_is_refused(tmp_path: Path, copied: Path):
