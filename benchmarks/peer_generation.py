@@ -12,9 +12,12 @@ from worker import Request, serve
 
 
 def generate(request: Request) -> Database:
-    """The tables in memory of the peer's database of a seed, with a fixed number of tables."""
-    n_tables = Choices(kind="range", value=[request["tables"], request["tables"]])
-    config = Config(database_params=DatabaseParams(num_tables_choices=n_tables))
+    """The tables in memory of the peer's database of a seed, with the asked number of tables and layout."""
+    params = DatabaseParams(
+        num_tables_choices=Choices(kind="range", value=[request["tables"], request["tables"]]),
+        table_layout_choices=Choices(kind="set", value=[request["layout"]]),
+    )
+    config = Config(database_params=params)
     return SyntheticDataset(seed=request["seed"], config=config).make_db()
 
 
