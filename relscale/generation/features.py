@@ -134,7 +134,7 @@ def foreign_terms(
     joined terms along the foreign key. Where rows draw their own activations, it depends on the child row.
     Sums are divided by the number of the parent's columns.
     """
-    if not parents:
+    if not parents or not modes:
         return Foreign(terms={}, rows=np.empty((0, n_rows), np.int32))
     columns, rows, start = [], [], 0
     for parent in parents:
@@ -169,7 +169,7 @@ def _collate(
     edges = make_edges(np.arange(len(features)), np.ones(len(features)), encoders)
     shares = np.array([1 / len(features) if mode == SUM else 1 for mode in modes], np.float32)
     own = rule._replace(key=rule.key ^ np.uint32(number + 1))
-    return join_columns(signals, edges, np.array(modes), shares, own)
+    return join_columns(signals, edges, np.array(modes, np.int64), shares, own)
 
 
 def propagate(
