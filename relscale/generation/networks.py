@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -16,14 +16,7 @@ from relscale.platform.compiled import inlined, kept
 WIDTH = 32
 """Length of every embedding."""
 
-INITIALISERS: tuple[Initialiser, ...] = (
-    "kaiming_normal",
-    "kaiming_uniform",
-    "xavier_normal",
-    "xavier_uniform",
-    "trunc_normal",
-    "sparse",
-)
+INITIALISERS: tuple[Initialiser, ...] = get_args(Initialiser)
 """Laws of weights by code."""
 KAIMING_NORMAL, KAIMING_UNIFORM, XAVIER_NORMAL, XAVIER_UNIFORM, TRUNC_NORMAL, SPARSE = range(6)
 
