@@ -3,8 +3,12 @@
 Source: PluRel (arXiv:2602.04029), reference implementation 1.1; definitions as in PyTorch.
 """
 
-import numpy as np
+from typing import get_args
 
+import numpy as np
+from numba import carray, types
+
+from relscale.generation import arithmetic
 from relscale.generation.arithmetic import (
     HALF,
     ONE,
@@ -25,16 +29,12 @@ from relscale.generation.arithmetic import (
     tanh,
     tanhshrink,
 )
-from relscale.platform.compiled import compiled
+from relscale.generation.config import ActivationName
+from relscale.platform.compiled import compiled, linked
 
-# fmt: off
-ACTIVATIONS = (
-    "relu", "elu", "selu", "silu", "softsign", "tanh", "sigmoid", "hardswish", "mish", "leaky_relu", "gelu",
-    "softplus", "hardsigmoid", "hardtanh", "celu", "tanhshrink", "rrelu", "logsigmoid", "softshrink",
-    "hardshrink", "identity", "abs", "sin", "cos", "sign", "clamp", "signed_log", "bent_identity",
-    "sine_mixture",
-)
+ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
 """Names by code."""
+# fmt: off
 (
     RELU, ELU, SELU, SILU, SOFTSIGN, TANH, SIGMOID, HARDSWISH, MISH, LEAKY_RELU, GELU,
     SOFTPLUS, HARDSIGMOID, HARDTANH, CELU, TANHSHRINK, RRELU, LOGSIGMOID, SOFTSHRINK,
@@ -63,9 +63,26 @@ def sample_waves(size: int, *, rng: np.random.Generator) -> np.ndarray:
 
 
 @compiled
-def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
-    """Apply the activation `code` in place to a flat float32 array; `waves` [3, MAX_WAVES] is a mixture's."""
-    size = len(h)
+def _swing(h: np.ndarray, quarter: int) -> None:
+    """sin(h + quarter * pi / 2) in place."""
+    n_far = 0
+    for i in range(len(h)):
+        n_far += 1 if abs(h[i]) > SMALL_ANGLE else 0
+    if n_far == 0:
+        for i in range(len(h)):
+            h[i] = sine(h[i], quarter)
+    else:
+        for i in range(len(h)):
+            h[i] = far_sine(h[i], quarter)
+
+
+_FLOATS = types.CPointer(types.float32)
+
+
+@linked(types.void(types.int64, _FLOATS, types.int64, _FLOATS), __file__, arithmetic.__file__)
+def relscale_activate(code, values, size, waves_of_mixture):  # type: ignore[no-untyped-def]
+    """`activate` for arrays given by pointers."""
+    h, waves = carray(values, size), carray(waves_of_mixture, (3, MAX_WAVES))
     if code == RELU:
         for i in range(size):
             h[i] = ZERO if h[i] < ZERO else h[i]
@@ -147,18 +164,11 @@ def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
                 _swing(wave, 0)
                 for i in range(size):
                     total[i] += amplitude * wave[i]
-        h[:] = total
+        for i in range(size):
+            h[i] = total[i]
 
 
 @compiled
-def _swing(h: np.ndarray, quarter: int) -> None:
-    """sin(h + quarter * pi / 2) in place."""
-    n_far = 0
-    for i in range(len(h)):
-        n_far += 1 if abs(h[i]) > SMALL_ANGLE else 0
-    if n_far == 0:
-        for i in range(len(h)):
-            h[i] = sine(h[i], quarter)
-    else:
-        for i in range(len(h)):
-            h[i] = far_sine(h[i], quarter)
+def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
+    """Apply the activation `code` in place to a flat float32 array; `waves` [3, MAX_WAVES] is a mixture's."""
+    relscale_activate(code, h.ctypes, h.size, waves.ctypes)

@@ -83,24 +83,26 @@ def bound(x: float, limit: float) -> float:
 
 
 @inlined
-def expm1(x: float) -> float:
+def _power_of_two(x: float) -> tuple[float, float]:
+    """2**n and exp(r) - 1 with exp(x) = 2**n exp(r), for the integer n nearest to x / log(2)."""
     x = F(-87) if x < F(-87) else (F(88) if x > F(88) else x)
     shifted = x * LOG2E + ROUND
     n = shifted - ROUND
     r = x - n * LN2_HIGH - n * LN2_LOW
     p = EXP[0] + r * (EXP[1] + r * (EXP[2] + r * (EXP[3] + r * (EXP[4] + r * EXP[5]))))
-    power = _as_float((_as_int(shifted) + 127) << 23)
-    return power * (r + r * r * p) + (power - ONE)
+    return _as_float((_as_int(shifted) + 127) << 23), r + r * r * p
+
+
+@inlined
+def expm1(x: float) -> float:
+    power, rest = _power_of_two(x)
+    return power * rest + (power - ONE)
 
 
 @inlined
 def exp(x: float) -> float:
-    x = F(-87) if x < F(-87) else (F(88) if x > F(88) else x)
-    shifted = x * LOG2E + ROUND
-    n = shifted - ROUND
-    r = x - n * LN2_HIGH - n * LN2_LOW
-    p = EXP[0] + r * (EXP[1] + r * (EXP[2] + r * (EXP[3] + r * (EXP[4] + r * EXP[5]))))
-    return _as_float((_as_int(shifted) + 127) << 23) * (ONE + (r + r * r * p))
+    power, rest = _power_of_two(x)
+    return power * (ONE + rest)
 
 
 @inlined
@@ -109,6 +111,12 @@ def log1p(x: float) -> float:
     y = ONE + x
     lost = (x - (y - ONE)) * (TWO - y if y < TWO else ZERO)  # 2 - y for 1 / y does: what is lost is small
     return _log(y, lost) if y < F(3e38) else y
+
+
+@inlined
+def log(y: float) -> float:
+    """log(y) for a normal number y > 0."""
+    return _log(y, ZERO)
 
 
 @inlined

@@ -61,10 +61,9 @@ def block_probabilities(parent_sizes: np.ndarray, scores: list[np.ndarray]) -> n
     """
     log_score: np.ndarray = np.zeros((1, 1))
     for level in scores:
-        # Blocks are numbered in mixed radix with the coarsest level most significant, as in `kron`.
-        log_score = np.kron(log_score, np.ones(level.shape)) + np.kron(
-            np.ones(log_score.shape), np.log(level)
-        )
+        # Blocks are numbered in mixed radix with the coarsest level most significant, as in `numpy.kron`.
+        pairs = log_score[:, None, :, None] + np.log(level)[None, :, None, :]
+        log_score = pairs.reshape(len(log_score) * len(level), -1)
     log_size = np.log(parent_sizes, where=parent_sizes > 0, out=np.full(len(parent_sizes), -np.inf))
     log_weight = log_score + log_size[:, None]
     weight = np.exp(log_weight - log_weight.max(axis=0))

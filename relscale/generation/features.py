@@ -9,14 +9,13 @@ from relscale.generation.activations import ACTIVATIONS
 from relscale.generation.columns import quantise
 from relscale.generation.config import GeneratorConfig, MechanismPrior, Mode
 from relscale.generation.networks import WIDTH, Coders, sample_encoders
-from relscale.generation.noise import beta_quantiles
-from relscale.generation.propagation import compute_node, join_columns
+from relscale.generation.propagation import Foreign, Noise, compute_nodes, join_columns
 from relscale.generation.schema import ColumnSpec, TableSpec
-from relscale.generation.signals import empty_signals, fill_signal, rank_signal
+from relscale.generation.signals import empty_signals, fill_signal
 from relscale.generation.sources import sample_source
 from relscale.generation.structure import CausalModel, make_edges, sample_model
 from relscale.generation.tiles import Rule
-from relscale.generation.totals import SUM
+from relscale.generation.totals import AGGREGATIONS, SUM
 
 NOISE_SHARE = np.float32(1 / 32)
 """Factor of the beta noise that is added to every embedding."""
@@ -44,18 +43,6 @@ class ParentRows:
     rows: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreign:
-    """Joined terms of parent rows, and which of them each row of a table reads.
-
-    terms : float32 [rows of all parents, WIDTH] by aggregation.
-    rows : int32 [foreign keys, rows]; no keys for a table without parents.
-    """
-
-    terms: Mapping[int, np.ndarray]
-    rows: np.ndarray
-
-
 def generate_features(
     table: TableSpec, parents: Sequence[ParentRows], *, config: GeneratorConfig, rng: np.random.Generator
 ) -> list[Feature]:
@@ -78,19 +65,15 @@ def generate_features(
     parents = [parent for parent in parents if parent.features]
     rule = sample_rule(config.mechanisms, rng=rng)
     encoders = [_sample_collation(parent, config, rng) for parent in parents]
-    inner = [v for v in range(model.n_nodes) if not model.is_source(v)]
-    modes = sorted(set(model.aggregations[inner].tolist()))
-    foreign = foreign_terms(parents, encoders, modes, table.n_rows, rule)
+    foreign = foreign_terms(parents, encoders, model.modes(), table.n_rows, rule)
     sources = {
         v: sample_source(
-            table.n_rows,
-            int(model.n_categories[v]),
+            *(table.n_rows, int(model.nodes.n_categories[v])),
             is_activity=table.is_activity,
             prior=config.sources,
             rng=rng,
         )
-        for v in range(model.n_nodes)
-        if model.is_source(v)
+        for v in map(int, model.sources())
     }
     noise_key = rng.integers(2**32, size=2, dtype=np.uint32)
     values = propagate(model, sources, foreign, noise_key, rule, interpolate=config.arithmetic == "fast")
@@ -124,7 +107,7 @@ def sample_rule(prior: MechanismPrior, *, rng: np.random.Generator) -> Rule:
 def foreign_terms(
     parents: Sequence[ParentRows],
     encoders: Sequence[Coders],
-    modes: Sequence[int],
+    modes: np.ndarray,
     n_rows: int,
     rule: Rule,
 ) -> Foreign:
@@ -134,8 +117,11 @@ def foreign_terms(
     joined terms along the foreign key. Where rows draw their own activations, it depends on the child row.
     Sums are divided by the number of the parent's columns.
     """
-    if not parents or not modes:
-        return Foreign(terms={}, rows=np.empty((0, n_rows), np.int32))
+    place = np.full(len(AGGREGATIONS), -1)
+    place[modes] = np.arange(len(modes))
+    if not parents or not len(modes):
+        terms, keys = np.empty((len(modes), 0, WIDTH), np.float32), np.empty((0, n_rows), np.int32)
+        return Foreign(terms=terms, place=place, rows=keys)
     columns, rows, start = [], [], 0
     for parent in parents:
         values, own = [feature.values for feature in parent.features], parent.rows
@@ -144,21 +130,19 @@ def foreign_terms(
         columns.append(values)
         rows.append((own + start).astype(np.int32))
         start += len(values[0])
-    joined = np.concatenate(
-        [
-            _collate(parent.features, values, own, modes, rule, number)
-            for number, (parent, values, own) in enumerate(zip(parents, columns, encoders, strict=True))
-        ],
-        axis=1,
-    )
-    return Foreign(terms=dict(zip(modes, joined, strict=True)), rows=np.stack(rows))
+    joined = [
+        _collate(parent.features, values, own, modes, rule, number)
+        for number, (parent, values, own) in enumerate(zip(parents, columns, encoders, strict=True))
+    ]
+    terms = np.concatenate(joined, axis=1) if len(joined) > 1 else joined[0]
+    return Foreign(terms=terms, place=place, rows=np.stack(rows))
 
 
 def _collate(
     features: Sequence[Feature],
     values: Sequence[np.ndarray],
     encoders: Coders,
-    modes: Sequence[int],
+    modes: np.ndarray,
     rule: Rule,
     number: int,
 ) -> np.ndarray:
@@ -167,9 +151,9 @@ def _collate(
     for i, feature in enumerate(features):
         fill_signal(signals, i, values[i], is_class=feature.embedded, by_row=len(rule.activations) > 0)
     edges = make_edges(np.arange(len(features)), np.ones(len(features)), encoders)
-    shares = np.array([1 / len(features) if mode == SUM else 1 for mode in modes], np.float32)
+    shares = np.where(modes == SUM, 1 / len(features), 1).astype(np.float32)
     own = rule._replace(key=rule.key ^ np.uint32(number + 1))
-    return join_columns(signals, edges, np.array(modes, np.int64), shares, own)
+    return join_columns(signals, edges, modes, shares, own)
 
 
 def propagate(
@@ -199,46 +183,13 @@ def propagate(
     -------
     Values by node: float32 [rows], or int32 classes.
     """
-    by_row = len(rule.activations) > 0
+    by_row, n_categories = len(rule.activations) > 0, model.nodes.n_categories
     signals = empty_signals(model.n_nodes, foreign.rows.shape[1], interpolate=interpolate and not by_row)
-    is_read = np.isin(np.arange(model.n_nodes), model.edges.tail[~model.edges.constant])
-    values: dict[int, np.ndarray] = {}
-    decoders = model.decoders
-    for v in range(model.n_nodes):
-        k = int(model.n_categories[v])
-        if model.is_source(v):
-            fill_signal(signals, v, sources[v], is_class=k > 0, by_row=by_row)
-            values[v] = sources[v]
-            if is_read[v]:
-                rank_signal(signals, v)
-            continue
-        mode = int(model.aggregations[v])
-        start = int(decoders.class_start[v])
-        compute_node(
-            signals,
-            model.edges,
-            int(model.first[v]),
-            int(model.first[v + 1]),
-            mode,
-            foreign.terms.get(mode, _NO_FOREIGN[0]),
-            foreign.rows,
-            rule,
-            decoders.networks,
-            v,
-            decoders.classes[start : start + k],
-            NOISE_SHARE * beta_quantiles(*model.noises[v]),
-            noise_key ^ np.uint32(v << 8),
-            signals.numbers[v],
-            signals.codes[v],
-        )
-        signals.coded[v] = k > 0
-        values[v] = signals.codes[v] if k else signals.numbers[v]
-        if is_read[v]:
-            rank_signal(signals, v)
-    return values
-
-
-_NO_FOREIGN = np.empty((0, WIDTH), np.float32), np.empty((0, 0), np.int32)
+    for v, source in sources.items():
+        fill_signal(signals, v, source, is_class=n_categories[v] > 0, by_row=by_row)
+    compute_nodes(signals, model.nodes, foreign, rule, Noise(NOISE_SHARE, noise_key))
+    inner = (v for v in range(model.n_nodes) if v not in sources)
+    return sources | {v: signals.codes[v] if n_categories[v] else signals.numbers[v] for v in inner}
 
 
 def _sample_collation(parent: ParentRows, config: GeneratorConfig, rng: np.random.Generator) -> Coders:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from relscale.generation.config import EdgeWeights, Family, GraphPrior
@@ -75,7 +76,7 @@ def _erdos_renyi(n: int, prior: GraphPrior, rng: np.random.Generator) -> np.ndar
     if prior.er_arcs == "forward":
         while True:
             links = np.triu(rng.random((n, n)) < rng.uniform(*prior.er_edge_prob), 1)
-            if connected_components(links, directed=False, return_labels=False) == 1:
+            if connected_components(csr_array(links), directed=False, return_labels=False) == 1:
                 return links
     arcs = rng.random((n, n)) < rng.uniform(*prior.er_edge_prob)
     return _orient(_connect(np.triu(arcs | arcs.T, 1), rng))
@@ -115,7 +116,7 @@ def _watts_strogatz(n: int, prior: GraphPrior, rng: np.random.Generator) -> np.n
 def _layered(n: int, prior: GraphPrior, rng: np.random.Generator) -> np.ndarray:
     while True:  # a draw may fall apart, in practice never
         links = _layers(n, prior, rng)
-        if connected_components(links, directed=False, return_labels=False) == 1:
+        if connected_components(csr_array(links), directed=False, return_labels=False) == 1:
             return links
 
 
@@ -139,7 +140,7 @@ def _random_cauchy(n: int, prior: GraphPrior, rng: np.random.Generator) -> np.nd
 
 def _connect(links: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Link uniformly chosen members of consecutive components."""
-    n_components, component = connected_components(links, directed=False)
+    n_components, component = connected_components(csr_array(links), directed=False)
     links = links.copy()
     for left in range(n_components - 1):
         one = rng.choice(np.flatnonzero(component == left))

@@ -1,108 +1,167 @@
 """Encoders of numbers as tables: terms interpolated where a line fits, computed where it does not.
 
-An encoder of numbers is a function of one variable that thousands of rows evaluate. It is computed on a
-ladder of ranks of the rows' own values; between two rungs the terms are interpolated if a test in the middle
-allows it.
+An encoder of numbers is a function of one variable that thousands of rows evaluate. It is computed at a few
+ranks of the rows' own values; a pair of intervals whose middle does not lie on the line between its ends is
+divided further.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from relscale.generation.networks import WIDTH
+from relscale.generation.ranks import BLOCK
 from relscale.generation.tiles import TILE, Edges, Rule, encode, tile, transpose
 from relscale.generation.totals import combine_lines, combine_rows
 from relscale.platform.compiled import compiled
 
-RUNGS = 31
-"""Pairs of intervals between the rungs of the coarse ladder."""
+PAIRS = 7
+"""Pairs of intervals at first: their 15 knots fill 16 lanes."""
+KNOTS = 1024
+"""Knots of a table, at most."""
+FEWEST = 8
+"""Rungs that a pair must span to be divided: it is as cheap to compute the rows of a smaller one."""
 TOLERANCE = np.float32(1e-3)
 """Error of interpolation relative to an edge's typical term, at the middle of a pair of intervals."""
 
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
+class Tables(NamedTuple):
+    """Room for the tables of several edges [E], each of up to KNOTS knots in the order of their computation.
+
+    rungs        int32 [E, KNOTS]           of a knot, on its signal's ladder
+    terms        float32 [E, KNOTS, WIDTH]
+    sizes        float32 [E, KNOTS]         mean of the absolute terms
+    n_intervals  int64 [E]
+    intervals    int32 [E, KNOTS, 2]        knots at the lower and the upper end
+    good         bool [E, KNOTS]            between them, terms may be interpolated
+    pairs        int32 [KNOTS, 3]           of intervals still to be tested: lower end, middle, upper end
+    stray        int32 [BLOCK]              rows that are computed as they are
+    slope        float32 [WIDTH]            of an interval
+    straight     int32 [TILE]               0, 1, 2, ...
+    """
+
+    rungs: np.ndarray
+    terms: np.ndarray
+    sizes: np.ndarray
+    n_intervals: np.ndarray
+    intervals: np.ndarray
+    good: np.ndarray
+    pairs: np.ndarray
+    stray: np.ndarray
+    slope: np.ndarray
+    straight: np.ndarray
+
+
+@compiled
+def empty_tables(n_edges: int) -> Tables:
+    """Room for that many edges."""
+    return Tables(
+        np.empty((n_edges, KNOTS), np.int32),
+        np.empty((n_edges, KNOTS, WIDTH), np.float32),
+        np.empty((n_edges, KNOTS), np.float32),
+        np.zeros(n_edges, np.int64),
+        np.empty((n_edges, KNOTS, 2), np.int32),
+        np.empty((n_edges, KNOTS), np.bool_),
+        np.empty((KNOTS, 3), np.int32),
+        np.empty(BLOCK, np.int32),
+        np.empty(WIDTH, np.float32),
+        np.arange(TILE).astype(np.int32),
+    )
+
+
 @compiled
 def approximate(
-    edges: Edges,
-    e: int,
-    ladder: np.ndarray,
-    rule: Rule,
-    knots: np.ndarray,
-    terms: np.ndarray,
-    good: np.ndarray,
-    scratch: np.ndarray,
-) -> int:
-    """Tabulate the encoder of numbers of edge e on the ladder; the number of knots.
+    edges: Edges, e: int, ladder: np.ndarray, rule: Rule, tables: Tables, t: int, scratch: np.ndarray
+) -> None:
+    """Tabulate the encoder of numbers of edge e on the ladder, as table t.
 
-    terms [knots, WIDTH]; good[k] : between knots k and k + 1 the terms may be interpolated, since over that
-    pair of intervals interpolation from the ends gives the middle to TOLERANCE. A pair that fails is divided
-    further as far as the ladder goes.
+    Every pair of intervals over which interpolation from the ends gives the middle to TOLERANCE becomes two
+    good intervals; any other is divided, until it spans fewer than FEWEST rungs.
     """
-    step = (len(ladder) - 1) // (2 * RUNGS)
-    coarse = np.empty((2 * RUNGS + 1, WIDTH), np.float32)
-    a, b = tile(scratch[0], len(coarse)), tile(scratch[1], len(coarse))
-    a[0, : len(coarse)] = ladder[::step]
-    transpose(b if encode(edges, e, a, b, rule, 0) else a, coarse)
-    typical = np.abs(coarse[RUNGS // 2 : 3 * RUNGS // 2]).mean()
-    fits = np.empty(RUNGS, np.bool_)
-    for pair in range(RUNGS):
-        fits[pair] = _fits(coarse[2 * pair :], ladder[2 * pair * step :: step], typical)
-    bad = np.flatnonzero(~fits) if step > 1 else np.empty(0, np.int64)
-    fine = _refine(edges, e, ladder, bad, rule, scratch)
-    n, n_refined = 0, 0
-    for pair in range(RUNGS):
-        if fits[pair] or step == 1:
-            knots[n : n + 2] = ladder[2 * pair * step :: step][:2]
-            terms[n : n + 2] = coarse[2 * pair : 2 * pair + 2]
-            good[n : n + 2] = fits[pair]
-            n += 2
-            continue
-        x, dense = ladder[2 * pair * step :], fine[n_refined]
-        n_refined += 1
-        knots[n : n + 2 * step], terms[n : n + 2 * step] = x[: 2 * step], dense[: 2 * step]
-        for r in range(0, 2 * step, 2):
-            good[n + r : n + r + 2] = _fits(dense[r:], x[r:], typical)
-        n += 2 * step
-    knots[n], terms[n], good[n] = ladder[-1], coarse[2 * RUNGS], False
-    return n + 1
+    rungs, terms, sizes = tables.rungs[t], tables.terms[t], tables.sizes[t]
+    intervals, good, pairs = tables.intervals[t], tables.good[t], tables.pairs
+    n_knots = 2 * PAIRS + 1
+    for k in range(n_knots):
+        rungs[k] = k * (len(ladder) - 1) // (2 * PAIRS)
+    _compute_knots(edges, e, ladder, rule, tables, t, 0, n_knots, scratch)
+    typical = ZERO
+    for k in range(PAIRS // 2 + 1, 3 * PAIRS // 2 + 1):
+        typical += sizes[k] / np.float32(PAIRS)
+    for p in range(PAIRS):
+        pairs[p, 0], pairs[p, 1], pairs[p, 2] = 2 * p, 2 * p + 1, 2 * p + 2
+    first, n_pairs, n = 0, PAIRS, 0
+    while first < n_pairs:
+        end, n_known = n_pairs, n_knots
+        for p in range(first, end):
+            low, middle, high = pairs[p, 0], pairs[p, 1], pairs[p, 2]
+            if _fits(terms, sizes, ladder, rungs, low, middle, high, typical):
+                intervals[n, 0], intervals[n, 1], good[n] = low, middle, True
+                intervals[n + 1, 0], intervals[n + 1, 1], good[n + 1] = middle, high, True
+                n += 2
+            elif rungs[high] - rungs[low] < FEWEST or n_knots + 2 > KNOTS:
+                intervals[n, 0], intervals[n, 1], good[n] = low, high, False
+                n += 1
+            else:
+                rungs[n_knots] = (rungs[low] + rungs[middle]) // 2
+                rungs[n_knots + 1] = (rungs[middle] + rungs[high]) // 2
+                pairs[n_pairs, 0], pairs[n_pairs, 1], pairs[n_pairs, 2] = low, n_knots, middle
+                pairs[n_pairs + 1, 0], pairs[n_pairs + 1, 1], pairs[n_pairs + 1, 2] = middle, n_knots + 1, high
+                n_knots, n_pairs = n_knots + 2, n_pairs + 2
+        _compute_knots(edges, e, ladder, rule, tables, t, n_known, n_knots, scratch)
+        first = end
+    tables.n_intervals[t] = n
 
 
 @compiled
-def _refine(
+def _compute_knots(
     edges: Edges,
     e: int,
     ladder: np.ndarray,
-    pairs: np.ndarray,
     rule: Rule,
+    tables: Tables,
+    t: int,
+    first: int,
+    end: int,
     scratch: np.ndarray,
-) -> np.ndarray:
-    """Terms of edge e on all rungs of some pairs, both ends included; [pairs, rungs, WIDTH]."""
-    step = (len(ladder) - 1) // (2 * RUNGS)
-    size = 2 * step + 1
-    terms = np.empty((len(pairs), size, WIDTH), np.float32)
-    at_once = TILE // size
-    for first in range(0, len(pairs), at_once):
-        some = pairs[first : min(first + at_once, len(pairs))]
-        a, b = tile(scratch[0], len(some) * size), tile(scratch[1], len(some) * size)
-        for i in range(len(some)):
-            start = 2 * some[i] * step
-            a[0, i * size : (i + 1) * size] = ladder[start : start + size]
-        dense = b if encode(edges, e, a, b, rule, 0) else a
-        for i in range(len(some)):
-            for r in range(size):
-                terms[first + i, r] = dense[:, i * size + r]
-    return terms
+) -> None:
+    """Terms of edge e at the knots first to end of table t, and their sizes."""
+    for start in range(first, end, TILE):
+        count = min(TILE, end - start)
+        a, b = tile(scratch[0], count), tile(scratch[1], count)
+        for k in range(count):
+            a[0, k] = ladder[tables.rungs[t, start + k]]
+        terms, size = b if encode(edges, e, a, b, rule, 0) else a, scratch[2]
+        transpose(terms, tables.terms[t, start : start + count])
+        for k in range(count):
+            size[k] = ZERO
+        for j in range(WIDTH):
+            for k in range(count):
+                size[k] += abs(terms[j, k])
+        for k in range(count):
+            tables.sizes[t, start + k] = size[k] / np.float32(WIDTH)
 
 
 @compiled
-def _fits(terms: np.ndarray, x: np.ndarray, typical: float) -> bool:
-    """Whether terms[1] lie on the line between terms[0] and terms[2], at inputs x."""
-    share = (x[1] - x[0]) / (x[2] - x[0]) if x[2] > x[0] else np.float32(0.5)
-    worst, size = ZERO, ZERO
+def _fits(
+    terms: np.ndarray,
+    sizes: np.ndarray,
+    ladder: np.ndarray,
+    rungs: np.ndarray,
+    low: int,
+    middle: int,
+    high: int,
+    typical: float,
+) -> bool:
+    """Whether the terms in the middle lie on the line between the ends."""
+    start, width = ladder[rungs[low]], ladder[rungs[high]] - ladder[rungs[low]]
+    share = (ladder[rungs[middle]] - start) / width if width > ZERO else np.float32(0.5)
+    most, n_wrong = TOLERANCE * (typical + sizes[middle]), 0
     for j in range(terms.shape[1]):
-        error = abs(terms[0, j] + share * (terms[2, j] - terms[0, j]) - terms[1, j])
-        worst = worst if error <= worst else error  # not-a-number stays
-        size += abs(terms[1, j])
-    return bool(worst <= TOLERANCE * (typical + size / np.float32(WIDTH)))
+        line = terms[low, j] + share * (terms[high, j] - terms[low, j])
+        n_wrong += 0 if abs(line - terms[middle, j]) <= most else 1  # not-a-number is wrong
+    return n_wrong == 0
 
 
 @compiled
@@ -112,38 +171,36 @@ def interpolate(
     e: int,
     x: np.ndarray,
     order: np.ndarray,
+    ladder: np.ndarray,
     rule: Rule,
+    tables: Tables,
+    t: int,
     total: np.ndarray,
     spare: np.ndarray,
     scratch: np.ndarray,
-    knots: np.ndarray,
-    terms: np.ndarray,
-    good: np.ndarray,
 ) -> None:
-    """Join the terms of edge e for a block of rows to the totals [rows, WIDTH].
+    """Join the terms of edge e, of table t, for a block of rows to the totals [rows, WIDTH].
 
-    x : the rows' values; order : the rows by ascending value. Rows in intervals that are not good are
-    computed as they are.
+    x : the rows' values; order : the rows by ascending value; ladder : of the whole signal. Rows in intervals
+    that are not good are computed as they are.
     """
-    start, n_stray, n_knots = 0, 0, len(knots)
-    stray = np.empty(len(x), np.int32)
-    slope, straight = np.empty(WIDTH, np.float32), np.arange(TILE)
-    for k in range(n_knots - 1):
-        end, high = start, knots[k + 1]
-        while end < len(x) and (x[order[end]] <= high or k == n_knots - 2):
-            end += 1
-        if end == start:
+    rungs, terms, intervals = tables.rungs[t], tables.terms[t], tables.intervals[t]
+    n_stray, stray, slope = 0, tables.stray, tables.slope
+    for i in range(tables.n_intervals[t]):
+        low, high = intervals[i, 0], intervals[i, 1]
+        start, end = _find(x, order, ladder, rungs[low]), _find(x, order, ladder, rungs[high])
+        if start == end:
             continue
-        if good[k]:
-            low, base = knots[k], terms[k]
-            per_x = ONE / (high - low) if high > low else ZERO
+        if tables.good[t, i]:
+            from_x, to_x = ladder[rungs[low]], ladder[rungs[high]]
+            per_x = ONE / (to_x - from_x) if to_x > from_x else ZERO
             for j in range(WIDTH):
-                slope[j] = (terms[k + 1, j] - base[j]) * per_x
-            combine_lines(mode, base, slope, x, low, order[start:end], total, spare)
+                slope[j] = (terms[high, j] - terms[low, j]) * per_x
+            combine_lines(mode, terms, low, slope, x, from_x, order, start, end, total, spare)
         else:
-            stray[n_stray : n_stray + end - start] = order[start:end]
-            n_stray += end - start
-        start = end
+            for k in range(start, end):
+                stray[n_stray] = order[k]
+                n_stray += 1
     for first in range(0, n_stray, TILE):
         some = stray[first : min(first + TILE, n_stray)]
         a, b = tile(scratch[0], len(some)), tile(scratch[1], len(some))
@@ -151,4 +208,21 @@ def interpolate(
         for r in range(len(some)):
             a[0, r] = x[some[r]]
         transpose(b if encode(edges, e, a, b, rule, 0) else a, rows)
-        combine_rows(mode, rows, straight[: len(some)], some, total, spare)
+        combine_rows(mode, rows, tables.straight[: len(some)], some, total, spare)
+
+
+@compiled
+def _find(x: np.ndarray, order: np.ndarray, ladder: np.ndarray, rung: int) -> int:
+    """How many of the rows lie below a rung of the ladder; all of them below the last."""
+    if rung == len(ladder) - 1:
+        return len(x)
+    if len(ladder) == len(x):  # of a single block, the ladder is its sorted values
+        return rung
+    low, high = 0, len(x)
+    while low < high:
+        middle = (low + high) // 2
+        if x[order[middle]] < ladder[rung]:
+            low = middle + 1
+        else:
+            high = middle
+    return 0 if rung == 0 else low

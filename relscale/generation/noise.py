@@ -1,49 +1,47 @@
 """Node noise: beta variates by a table of quantiles and counter-based random bits."""
 
-import functools
-
 import numpy as np
 
-from relscale.generation.arithmetic import random_bits
-from relscale.platform.compiled import compiled, kept
+from relscale.generation.arithmetic import exp, random_bits
+from relscale.platform.compiled import compiled
 
 NOISE_LEVELS = 2**12
 """Equally likely values of a node's noise."""
 _KNOTS = 512
+TINY = np.float32(1e-30)
 
 
-def beta_quantiles(alpha: float, beta: float) -> np.ndarray:
-    """Quantiles of Beta(alpha, beta) at (i + 1/2) / 4096 as float32 [4096].
+_EDGES = np.linspace(0, np.pi / 2, _KNOTS + 1)
+_MIDDLE = (_EDGES[1:] + _EDGES[:-1]) / 2
+_LOG_SINE, _LOG_COSINE = np.log(np.sin(_MIDDLE)).astype("f4"), np.log(np.cos(_MIDDLE)).astype("f4")
+_VALUES = (np.sin(_EDGES) ** 2).astype("f4")
+
+
+@compiled
+def fill_quantiles(alpha: float, beta: float, scale: float, quantiles: np.ndarray) -> None:
+    """Quantiles of Beta(alpha, beta) at (i + 1/2) / 4096, times `scale`, into a float32 [4096].
 
     With x = sin(t)**2 the density of t is proportional to sin(t)**(2 alpha - 1) cos(t)**(2 beta - 1), which
     is smooth where that of x is not; it is integrated by the midpoint rule and inverted linearly.
     """
-    log_sine, log_cosine, values = _grid()
-    return _invert((2 * alpha - 1) * log_sine + (2 * beta - 1) * log_cosine, values)
-
-
-@functools.cache
-def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    edges = np.linspace(0, np.pi / 2, _KNOTS + 1)
-    middle = (edges[1:] + edges[:-1]) / 2
-    return np.log(np.sin(middle)), np.log(np.cos(middle)), np.sin(edges) ** 2
-
-
-@kept(__file__)
-def _invert(log_density: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Quantiles of a density that is even within each interval between two `values`."""
-    density = np.exp(log_density - log_density.max())
-    quantiles = np.empty(NOISE_LEVELS, np.float32)
-    step = density.sum() / NOISE_LEVELS
-    knot, below = 0, 0.0
-    for i in range(NOISE_LEVELS):
-        mass = (i + 0.5) * step
-        while below + density[knot] < mass and knot < len(density) - 1:
-            below += density[knot]
-            knot += 1
-        share = min((mass - below) / density[knot], 1.0)
-        quantiles[i] = values[knot] + share * (values[knot + 1] - values[knot])
-    return quantiles
+    power, other = np.float32(2 * alpha - 1), np.float32(2 * beta - 1)
+    density, most, mass = np.empty(_KNOTS, np.float32), np.float32(-np.inf), 0.0
+    for k in range(_KNOTS):
+        density[k] = power * _LOG_SINE[k] + other * _LOG_COSINE[k]
+        most = max(most, density[k])
+    for k in range(_KNOTS):
+        density[k] = exp(density[k] - most)
+    for k in range(_KNOTS):
+        mass += density[k]
+    first, below, step = 0, 0.0, mass / NOISE_LEVELS
+    for k in range(_KNOTS):
+        above = below + density[k]
+        end = min(max(int(np.ceil(above / step - 0.5)), first), NOISE_LEVELS) if k < _KNOTS - 1 else NOISE_LEVELS
+        low, slope = scale * _VALUES[k], scale * (_VALUES[k + 1] - _VALUES[k]) / max(density[k], TINY)
+        for i in range(first, end):
+            share = np.float32((i + 0.5) * step - below)
+            quantiles[i] = low + slope * min(share, density[k])
+        first, below = end, above
 
 
 @compiled

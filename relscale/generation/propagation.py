@@ -4,158 +4,260 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relscale.generation import interpolation, noise, tiles, totals
+from relscale.generation import interpolation, noise, ranks, tiles, totals
 from relscale.generation.arithmetic import bound
-from relscale.generation.interpolation import approximate, interpolate
+from relscale.generation.interpolation import Tables, approximate, empty_tables, interpolate
 from relscale.generation.networks import WIDTH, Networks
-from relscale.generation.noise import blur
+from relscale.generation.noise import NOISE_LEVELS, blur, fill_quantiles
+from relscale.generation.products import multiply
+from relscale.generation.ranks import BLOCK, block_size, rank
 from relscale.generation.tiles import (
     DECODING,
     TILE,
     Edges,
+    Nodes,
     Rule,
     Signals,
     encode,
     hide,
-    multiply,
     read,
     tile,
     transpose,
 )
-from relscale.generation.totals import combine, combine_rows, finish, reset
-from relscale.platform.compiled import compiled, inlined, kept
+from relscale.generation.totals import (
+    EXPSUM,
+    LOGEXP,
+    SUM,
+    combine,
+    combine_rows,
+    exponentials,
+    finish,
+    reset,
+)
+from relscale.platform.compiled import compiled, inlined, kept, spliced
 
-BLOCK = 5120
-"""Rows that are joined at once, at most: their totals (640 KB) stay in the second cache."""
-SOURCES = (__file__, *tiles.SOURCES, totals.__file__, interpolation.__file__, noise.__file__)
+SOURCES = (
+    *(__file__, *tiles.SOURCES),
+    *(module.__file__ for module in (totals, interpolation, noise, ranks)),
+)
 
 
-class _Tables(NamedTuple):
-    """What edges look up: terms of codes [edges, levels, WIDTH]; ladders [edges, knots], or room for one."""
+class Foreign(NamedTuple):
+    """Joined terms of the rows of all parents, and which of them each row of a table reads.
 
-    codes: np.ndarray
-    n_knots: np.ndarray
-    knots: np.ndarray
+    terms  float32 [aggregations, rows of all parents, WIDTH]
+    place  int64 [AGGREGATIONS]  of an aggregation in `terms`
+    rows   int32 [foreign keys, rows]
+    """
+
     terms: np.ndarray
-    good: np.ndarray
+    place: np.ndarray
+    rows: np.ndarray
 
 
-@compiled
-def block_size(n_rows: int) -> int:
-    """Rows of a block: as even as possible, at most BLOCK."""
-    n_blocks = (n_rows + BLOCK - 1) // BLOCK
-    return (n_rows + n_blocks - 1) // n_blocks
+class Noise(NamedTuple):
+    """What is added to embeddings: beta variates times `scale` (float32), chosen by random bits of `key`."""
+
+    scale: np.float32
+    key: np.ndarray
 
 
-@compiled
-def _prepare(
-    signals: Signals,
-    edges: Edges,
-    first: int,
-    last: int,
-    rule: Rule,
-    scratch: np.ndarray,
-) -> _Tables:
-    length, n_rows = signals.ladder.shape[1], signals.codes.shape[1]
-    room = last - first if n_rows > BLOCK else 1  # a single block needs one ladder at a time
-    n_knots = np.zeros(room, np.int64)
-    knots, good = np.empty((room, length), np.float32), np.empty((room, length), np.bool_)
-    terms = np.empty((room, length, WIDTH), np.float32)
-    tables = _Tables(_tabulate(signals, edges, first, last, rule, scratch), n_knots, knots, terms, good)
-    if n_rows > BLOCK and length > 0:
-        for e in range(first, last):
-            if not (edges.constant[e] or signals.coded[edges.tail[e]]):
-                _climb(signals, edges, e, rule, tables, e - first, scratch)
-    return tables
+class _Buffers(NamedTuple):
+    """Room that all nodes of a table use in turn.
+
+    total, spare  float32 [rows of a block, WIDTH]
+    scratch       float32 [5, a tile]
+    tables        of the edges that are interpolated: one at a time, or all of a node if there are many blocks
+    noise         float32 [NOISE_LEVELS]
+    chosen        uint16 [a tile]
+    powers        float32 [rows of all parents, WIDTH]  exponentials of foreign terms
+    numbers       int64 [rows of a block]  0, 1, 2, ...
+    zeros         int32 [rows of a block]
+    """
+
+    total: np.ndarray
+    spare: np.ndarray
+    scratch: np.ndarray
+    tables: Tables
+    noise: np.ndarray
+    chosen: np.ndarray
+    powers: np.ndarray
+    numbers: np.ndarray
+    zeros: np.ndarray
 
 
-@compiled
-def _climb(
-    signals: Signals, edges: Edges, e: int, rule: Rule, tables: _Tables, place: int, scratch: np.ndarray
-) -> None:
-    """Compute the ladder of edge e into its place of the tables."""
-    tables.n_knots[place] = approximate(
-        *(edges, e, signals.ladder[edges.tail[e]], rule),
-        *(tables.knots[place], tables.terms[place], tables.good[place], scratch),
+class _Levels(NamedTuple):
+    """Terms [.., WIDTH] of all levels that a node's edges read; those of edge i begin at start[i]."""
+
+    terms: np.ndarray
+    start: np.ndarray
+
+
+@kept(*SOURCES)
+def compute_nodes(signals: Signals, nodes: Nodes, foreign: Foreign, rule: Rule, noise: Noise) -> None:
+    """Compute the values of every node that is not a source, decode(joined terms + noise), into `signals`.
+
+    Parameters
+    ----------
+    signals : room for V nodes; holds the values of the sources.
+    nodes : their mechanisms.
+    foreign : joined terms of parent rows, which every node joins to those of its edges.
+    rule : clamps, and whether rows share their activations.
+    noise : its size and random bits.
+    """
+    n_rows, n_nodes, n_logexp, most_edges = signals.codes.shape[1], len(nodes.n_categories), 0, 1
+    for v in range(n_nodes):
+        n_logexp += 1 if nodes.aggregations[v] == LOGEXP and nodes.first[v] < nodes.first[v + 1] else 0
+        most_edges = max(most_edges, nodes.first[v + 1] - nodes.first[v])
+    size = block_size(n_rows)
+    room = 0 if signals.ladder.shape[1] == 0 else (most_edges if n_rows > BLOCK else 1)
+    has_powers = n_logexp > 0 and len(foreign.rows) > 0
+    buffers = _Buffers(
+        np.empty((size, WIDTH), np.float32),
+        np.empty((size if n_logexp > 0 else 0, WIDTH), np.float32),
+        np.zeros((5, WIDTH * TILE), np.float32),
+        empty_tables(room),
+        np.empty(NOISE_LEVELS, np.float32),
+        np.empty(WIDTH * TILE, np.uint16),
+        exponentials(foreign.terms[foreign.place[LOGEXP]]) if has_powers else np.empty((0, WIDTH), np.float32),
+        np.arange(size),
+        np.zeros(size, np.int32),
     )
+    for v in range(n_nodes):
+        if nodes.first[v] < nodes.first[v + 1]:
+            _compute_node(signals, nodes, v, foreign, rule, noise, buffers)
+            signals.coded[v] = nodes.n_categories[v] > 0
+        if nodes.is_read[v] and signals.ladder.shape[1] > 0 and not signals.coded[v]:
+            rank(signals, v)
+
+
+@spliced
+def _compute_node(
+    signals: Signals, nodes: Nodes, v: int, foreign: Foreign, rule: Rule, noise: Noise, buffers: _Buffers
+) -> None:
+    """Write the values of node v, block by block of rows."""
+    n_rows, n_blocked = signals.codes.shape[1], len(buffers.total)
+    k, class_start = nodes.n_categories[v], nodes.class_start[v]
+    alpha, beta = nodes.noises[v]
+    fill_quantiles(alpha, beta, noise.scale, buffers.noise)
+    key = (noise.key[0] ^ np.uint32(v << 8), noise.key[1] ^ np.uint32(v << 8))
+    mode = nodes.aggregations[v]
+    mode = EXPSUM if mode == LOGEXP else mode
+    _prepare(signals, nodes, v, rule, buffers)
+    first, last = nodes.first[v], nodes.first[v + 1]
+    levels = tabulate(signals, nodes.edges, first, last, rule, mode == EXPSUM, buffers.scratch)
+    head, n_out = _head(nodes.decoders, v, nodes.classes[class_start : class_start + k])
+    for start in range(0, n_rows, n_blocked):
+        end = min(start + n_blocked, n_rows)
+        while not _join_block(signals, nodes, v, mode, foreign, rule, levels, start, end, buffers):
+            mode = LOGEXP
+            levels = tabulate(signals, nodes.edges, first, last, rule, False, buffers.scratch)
+        for row in range(0, end - start, TILE):
+            count, at = min(TILE, end - start - row), start + row
+            a, b = tile(buffers.scratch[0], count), tile(buffers.scratch[1], count)
+            for j in range(WIDTH):
+                for r in range(count):
+                    a[j, r] = buffers.total[row + r, j]
+            blur(a, buffers.noise, at, key, buffers.chosen)
+            if hide(nodes.decoders, v, a, b, rule, at, DECODING):
+                a, b = b, a
+            multiply(head, 0, WIDTH, n_out, a, b)
+            if k == 0:
+                for r in range(count):
+                    signals.numbers[v, at + r] = b[0, r]
+            else:
+                _choose(b, k, signals.codes[v, at : at + count])
+
+
+@spliced
+def _prepare(signals: Signals, nodes: Nodes, v: int, rule: Rule, buffers: _Buffers) -> None:
+    """Tables of numbers for a node's edges, if they serve many blocks."""
+    first, last, edges = nodes.first[v], nodes.first[v + 1], nodes.edges
+    if len(buffers.tables.n_intervals) > 1:
+        for e in range(first, last):
+            tail = edges.tail[e]
+            if not (edges.constant[e] or signals.coded[tail]):
+                approximate(edges, e, signals.ladder[tail], rule, buffers.tables, e - first, buffers.scratch)
 
 
 @compiled
-def _tabulate(
-    signals: Signals, edges: Edges, first: int, last: int, rule: Rule, scratch: np.ndarray
-) -> np.ndarray:
-    """Terms of every level of coded signals, and of constant encoders; [edges, most levels, WIDTH]."""
-    n_levels = np.ones(last - first, np.int64)
+def tabulate(
+    signals: Signals, edges: Edges, first: int, last: int, rule: Rule, as_powers: bool, scratch: np.ndarray
+) -> _Levels:
+    """Terms, or their exponentials, of every level of coded signals, and of constant encoders."""
+    start = np.zeros(last - first + 1, np.int64)
     for e in range(first, last):
-        if signals.coded[edges.tail[e]] and not edges.constant[e]:
-            k = edges.n_categories[e]
-            n_levels[e - first] = k if k > 0 else signals.n_levels[edges.tail[e]]
-    tables = np.empty((last - first, n_levels.max(), WIDTH), np.float32)
+        n, tail = 0, edges.tail[e]
+        if edges.constant[e]:
+            n = 1
+        elif signals.coded[tail]:
+            n = edges.n_categories[e] if edges.n_categories[e] > 0 else signals.n_levels[tail]
+        start[e - first + 1] = start[e - first] + n
+    terms = np.empty((start[last - first], WIDTH), np.float32)
     for e in range(first, last):
-        tail, n = edges.tail[e], n_levels[e - first]
-        if not (signals.coded[tail] or edges.constant[e]):
+        n = start[e - first + 1] - start[e - first]
+        if n == 0:
             continue
         a, b = tile(scratch[0], n), tile(scratch[1], n)
         if edges.n_categories[e] > 0:
             for k in range(n):
-                a[:, k] = edges.classes[edges.class_start[e] + k]
+                for j in range(WIDTH):
+                    a[j, k] = edges.classes[edges.class_start[e] + k, j]
         else:
-            a[0, :n] = signals.levels[tail, :n]
-        transpose(b if encode(edges, e, a, b, rule, 0) else a, tables[e - first, :n])
-    return tables
+            for k in range(n):
+                a[0, k] = signals.levels[edges.tail[e], k]
+        own = b if encode(edges, e, a, b, rule, 0) else a
+        transpose(own, terms[start[e - first] : start[e - first + 1]])
+    return _Levels(exponentials(terms) if as_powers else terms, start)
 
 
-@compiled
+@spliced
 def _join_block(
     signals: Signals,
-    edges: Edges,
-    first: int,
-    last: int,
+    nodes: Nodes,
+    v: int,
     mode: int,
-    foreign: np.ndarray,
-    foreign_rows: np.ndarray,
+    foreign: Foreign,
     rule: Rule,
-    tables: _Tables,
+    levels: _Levels,
     start: int,
-    total: np.ndarray,
-    spare: np.ndarray,
-    scratch: np.ndarray,
-) -> None:
-    """The joined terms of len(total) rows from `start` on, into `total` [rows, WIDTH]."""
-    end = start + len(total)
-    rows, zeros = np.arange(len(total)), np.zeros(len(total), np.int32)
+    end: int,
+    buffers: _Buffers,
+) -> bool:
+    """Join the terms of the rows start to end into `buffers.total`; False if exponentials left their range."""
+    n, edges, tables, scratch = end - start, nodes.edges, buffers.tables, buffers.scratch
+    total, spare = buffers.total[:n], buffers.spare[:n]
     reset(mode, total.reshape(-1), spare.reshape(-1))
-    for key in range(len(foreign_rows)):
-        combine_rows(mode, foreign, foreign_rows[key, start:end], rows, total, spare)
+    as_sum = SUM if mode == EXPSUM else mode  # of what is exponential already
+    for key in range(len(foreign.rows)):
+        terms = buffers.powers if mode == EXPSUM else foreign.terms[foreign.place[mode]]
+        combine_rows(as_sum, terms, foreign.rows[key, start:end], buffers.numbers, total, spare)
     n_direct, by_row = 0, len(rule.activations) > 0
-    for e in range(first, last):
-        i, tail = e - first, edges.tail[e]
-        if edges.constant[e] and not by_row:
-            combine_rows(mode, tables.codes[i], zeros, rows, total, spare)
-        elif signals.coded[tail] and not by_row:
-            combine_rows(mode, tables.codes[i], signals.codes[tail, start:end], rows, total, spare)
+    for e in range(nodes.first[v], nodes.first[v + 1]):
+        i, tail = e - nodes.first[v], edges.tail[e]
+        if (edges.constant[e] or signals.coded[tail]) and not by_row:
+            codes = buffers.zeros[:n] if edges.constant[e] else signals.codes[tail, start:end]
+            combine_rows(as_sum, levels.terms[levels.start[i] :], codes, buffers.numbers, total, spare)
         elif signals.ladder.shape[1] > 0:
-            if len(tables.n_knots) == 1:
+            if len(tables.n_intervals) == 1:
                 i = 0
-                _climb(signals, edges, e, rule, tables, 0, scratch)
+                approximate(edges, e, signals.ladder[tail], rule, tables, 0, scratch)
             x, order = signals.numbers[tail, start:end], signals.order[tail, start:end]
             interpolate(
-                *(mode, edges, e, x, order, rule, total, spare, scratch),
-                *(tables.knots[i, : tables.n_knots[i]], tables.terms[i], tables.good[i]),
+                *(mode, edges, e, x, order, signals.ladder[tail], rule, tables, i, total, spare, scratch)
             )
         else:
             n_direct += 1
     if n_direct > 0:
-        _join_direct(signals, edges, first, last, mode, rule, start, total, spare, scratch)
-    finish(mode, total.reshape(-1), spare.reshape(-1))
+        _join_direct(signals, nodes, v, mode, rule, start, total, spare, scratch)
+    return finish(mode, total.reshape(-1), spare.reshape(-1))
 
 
-@compiled
+@spliced
 def _join_direct(
     signals: Signals,
-    edges: Edges,
-    first: int,
-    last: int,
+    nodes: Nodes,
+    v: int,
     mode: int,
     rule: Rule,
     start: int,
@@ -164,89 +266,28 @@ def _join_direct(
     scratch: np.ndarray,
 ) -> None:
     """Join the terms of edges that are computed row by row to the totals of a block."""
-    by_row = len(rule.activations) > 0
+    by_row, edges = len(rule.activations) > 0, nodes.edges
     for row in range(0, len(total), TILE):
         count = min(TILE, len(total) - row)
         a, b, joined = tile(scratch[0], count), tile(scratch[1], count), tile(scratch[3], count)
         sums, logs = joined.reshape(-1), scratch[4, : joined.size]
         reset(mode, sums, logs)
-        for e in range(first, last):
+        for e in range(nodes.first[v], nodes.first[v + 1]):
             tail, at = edges.tail[e], start + row
             if not by_row and (edges.constant[e] or signals.coded[tail]):
                 continue
             read(signals, edges, e, at, count, a)
             combine(mode, (b if encode(edges, e, a, b, rule, at) else a).reshape(-1), sums, logs)
-        finish(mode, sums, logs)
+        if mode == LOGEXP:
+            finish(mode, sums, logs)
         rows = scratch[2, : count * WIDTH].reshape((count, WIDTH))
         transpose(joined, rows)
         combine(
-            mode,
+            SUM if mode == EXPSUM else mode,
             rows.reshape(-1),
             total[row : row + count].reshape(-1),
             spare[row : row + count].reshape(-1),
         )
-
-
-@kept(*SOURCES)
-def compute_node(
-    signals: Signals,
-    edges: Edges,
-    first: int,
-    last: int,
-    mode: int,
-    foreign: np.ndarray,
-    foreign_rows: np.ndarray,
-    rule: Rule,
-    decoders: Networks,
-    decoder: int,
-    classes: np.ndarray,
-    noise: np.ndarray,
-    key: np.ndarray,
-    numbers: np.ndarray,
-    codes: np.ndarray,
-) -> None:
-    """Values of a node: decode(joined terms + noise).
-
-    Parameters
-    ----------
-    signals, edges : where terms come from; the node's are those of the edges first to last.
-    mode : position in AGGREGATIONS.
-    foreign : float32 [.., WIDTH], joined terms of parent rows.
-    foreign_rows : int32 [keys, n], the rows of `foreign` that a row of the table reads.
-    rule : clamps, and whether rows share their activations.
-    decoders, decoder : the node's network is that of this number.
-    classes : float32 [K, WIDTH], class embeddings; none for a number.
-    noise : float32 [NOISE_LEVELS], the equally likely values of the noise in a unit.
-    key : uint32 [2], of the random bits that choose among them.
-    numbers, codes : the result, float32 [n] if there are no classes, else int32 [n].
-    """
-    n_rows, n_classes = signals.codes.shape[1], len(classes)
-    size = block_size(n_rows)
-    block, spare = np.empty((size, WIDTH), np.float32), np.empty((size, WIDTH), np.float32)
-    scratch = np.zeros((5, WIDTH * TILE), np.float32)
-    tables = _prepare(signals, edges, first, last, rule, scratch)
-    head, n_out = _head(decoders, decoder, classes)
-    buffer = np.empty(WIDTH * TILE, np.uint16)
-    for start in range(0, n_rows, size):
-        total = block[: min(size, n_rows - start)]
-        _join_block(
-            *(signals, edges, first, last, mode, foreign, foreign_rows, rule, tables, start),
-            *(total, spare[: len(total)], scratch),
-        )
-        for row in range(0, len(total), TILE):
-            count, at = min(TILE, len(total) - row), start + row
-            a, b = tile(scratch[0], count), tile(scratch[1], count)
-            for j in range(WIDTH):
-                for r in range(count):
-                    a[j, r] = total[row + r, j]
-            blur(a, noise, at, (key[0], key[1]), buffer)
-            if hide(decoders, decoder, a, b, rule, at, DECODING):
-                a, b = b, a
-            multiply(head, 0, WIDTH, n_out, a, b)
-            if n_classes == 0:
-                numbers[at : at + count] = b[0, :count]
-            else:
-                _choose(b, n_classes, codes[at : at + count])
 
 
 @inlined
@@ -257,13 +298,12 @@ def _head(decoders: Networks, decoder: int, classes: np.ndarray) -> tuple[np.nda
     matrix = decoders.weights[decoders.start[last] : decoders.start[last] + WIDTH * n_out]
     if len(classes) == 0:
         return matrix, n_out
-    padded = (len(classes) + 3) // 4 * 4
-    head = np.zeros((WIDTH, padded), np.float32)
+    head = np.zeros((WIDTH, len(classes)), np.float32)
     for i in range(WIDTH):
         for k in range(len(classes)):
             for j in range(WIDTH):
                 head[i, k] += matrix[i * WIDTH + j] * classes[k, j]
-    return head.reshape(-1), padded
+    return head.reshape(-1), len(classes)
 
 
 @inlined
@@ -298,10 +338,8 @@ def join_columns(
     spare = np.empty((len(modes), TILE * WIDTH), np.float32)
     scratch = np.zeros((5, WIDTH * TILE), np.float32)
     raw, unclamped = scratch[2], Rule(np.float32(np.inf), rule.hidden_limit, rule.activations, rule.key)
-    tables, by_row = (
-        _tabulate(signals, edges, 0, len(edges.tail), unclamped, scratch),
-        len(rule.activations) > 0,
-    )
+    levels = tabulate(signals, edges, 0, len(edges.tail), unclamped, False, scratch)
+    by_row = len(rule.activations) > 0
     for row in range(0, n_rows, TILE):
         count = min(TILE, n_rows - row)
         rows = raw[: count * WIDTH].reshape((count, WIDTH))
@@ -311,7 +349,8 @@ def join_columns(
             if not by_row and (edges.constant[e] or signals.coded[edges.tail[e]]):
                 for r in range(count):
                     code = 0 if edges.constant[e] else signals.codes[edges.tail[e], row + r]
-                    rows[r] = tables[e, code]
+                    for j in range(WIDTH):
+                        rows[r, j] = levels.terms[levels.start[e] + code, j]
             else:
                 a, b = tile(scratch[0], count), tile(scratch[1], count)
                 read(signals, edges, e, row, count, a)
@@ -324,22 +363,3 @@ def join_columns(
         for m in range(len(modes)):
             finish(modes[m], joined[m, row : row + count].reshape(-1), spare[m])
     return joined
-
-
-@kept(*SOURCES)
-def find_levels(values: np.ndarray, most: int, levels: np.ndarray, codes: np.ndarray) -> int:
-    """Write distinct values and each value's place among them; their number, or 0 if there are too many."""
-    n = 0
-    for i in range(len(values)):
-        k = codes[i - 1] if i > 0 else 0  # neighbours are often equal
-        if not (k < n and levels[k] == values[i]):
-            k = 0
-            while k < n and levels[k] != values[i]:
-                k += 1
-        if k == n:
-            if n == most:
-                return 0
-            levels[n] = values[i]
-            n += 1
-        codes[i] = k
-    return n

@@ -11,42 +11,36 @@ from relscale.generation.draws import draw_option
 from relscale.generation.graphs import Dag, sample_dag, sample_edge_weights
 from relscale.generation.networks import Coders, sample_decoders, sample_encoders
 from relscale.generation.schema import ColumnSpec, sample_types
-from relscale.generation.tiles import Edges
+from relscale.generation.tiles import Edges, Nodes
 from relscale.generation.totals import AGGREGATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CausalModel:
-    """What computes the features of a table: V nodes, parents before children.
+    """What computes the features of a table.
 
-    n_categories : int64 [V], classes of a node's values while they propagate; 0 for numbers.
-    first : int64 [V + 1]; the edges into node v are first[v] to first[v + 1], none into a source.
-    edges : their tails, weights and encoders.
-    decoders : one for each node.
-    aggregations : int64 [V], positions in AGGREGATIONS.
-    noises : float64 [V, 2], both parameters of each node's beta noise.
+    nodes : V nodes with their mechanisms, parents before children.
     column_nodes : int64 [columns], the node that feature i shows.
     order : int64 [columns], the features in the order of their nodes in the graph.
     """
 
     mode: Mode
-    n_categories: np.ndarray
-    first: np.ndarray
-    edges: Edges
-    decoders: Coders
-    aggregations: np.ndarray
-    noises: np.ndarray
+    nodes: Nodes
     column_nodes: np.ndarray
     order: np.ndarray
 
     @property
     def n_nodes(self) -> int:
         """V."""
-        return len(self.n_categories)
+        return len(self.nodes.n_categories)
 
-    def is_source(self, node: int) -> bool:
-        """Whether nothing leads into the node."""
-        return bool(self.first[node] == self.first[node + 1])
+    def sources(self) -> np.ndarray:
+        """Nodes that nothing leads into."""
+        return np.flatnonzero(np.diff(self.nodes.first) == 0)
+
+    def modes(self) -> np.ndarray:
+        """Aggregations of the other nodes, each once."""
+        return np.unique(self.nodes.aggregations[np.diff(self.nodes.first) > 0])
 
 
 def sample_model(
@@ -78,16 +72,21 @@ def sample_model(
     tails = place[dag.tails[kept]]
     names = np.array([AGGREGATIONS.index(name) for name in prior.aggregations])
     n_live = n_categories[live]
-    return CausalModel(
-        mode=mode,
-        n_categories=n_live,
+    edges = make_edges(tails, weights[kept], sample_encoders(n_live[tails], prior=prior, rng=rng))
+    decoders = sample_decoders(n_live, prior=prior, rng=rng)
+    nodes = Nodes(
         first=np.searchsorted(into[kept], np.arange(len(live) + 1)),
-        edges=make_edges(tails, weights[kept], sample_encoders(n_live[tails], prior=prior, rng=rng)),
-        decoders=sample_decoders(n_live, prior=prior, rng=rng),
+        edges=edges,
+        decoders=decoders.networks,
+        classes=decoders.classes,
+        class_start=decoders.class_start,
+        n_categories=n_live,
         aggregations=names[rng.integers(len(names), size=len(live))],
         noises=_sample_noises(len(live), prior, rng),
-        column_nodes=place[column_nodes],
-        order=np.argsort(column_nodes),
+        is_read=np.isin(np.arange(len(live)), tails[~edges.constant]),
+    )
+    return CausalModel(
+        mode=mode, nodes=nodes, column_nodes=place[column_nodes], order=np.argsort(column_nodes)
     )
 
 

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relscale.generation import activations, arithmetic
-from relscale.generation.activations import activate
+from relscale.generation import activations, arithmetic, products
+from relscale.generation.activations import MAX_WAVES, activate
 from relscale.generation.arithmetic import bound, random_bits
 from relscale.generation.networks import WIDTH, Networks
+from relscale.generation.products import multiply
 from relscale.platform.compiled import compiled, inlined
 
 TILE = 128
-SOURCES = (__file__, activations.__file__, arithmetic.__file__)
+SOURCES = (__file__, activations.__file__, arithmetic.__file__, products.__file__)
 """Files whose code goes into compiled callers of this module."""
 
 ZERO = np.float32(0)
@@ -32,8 +33,8 @@ class Signals(NamedTuple):
     n_levels  int64 [V]
     coded     bool [V]           whether `codes` holds the values, not `numbers`
     order     int32 [V, n]       of numbers: within each block of rows, the rows by ascending value
-    ladder    float32 [V, L]     of numbers: values at equally spaced ranks, ascending; terms are interpolated
-                                 between them. L is 0 (computed row by row) or 2 * RUNGS * k + 1
+    ladder    float32 [V, L]     of numbers: the values, or a sample of very many, ascending; terms are
+                                 computed at some and interpolated between. L is 0 if all are computed
     """
 
     numbers: np.ndarray
@@ -66,6 +67,31 @@ class Edges(NamedTuple):
     constant: np.ndarray
 
 
+class Nodes(NamedTuple):
+    """What computes the values of V nodes, parents before children; those without edges are sources.
+
+    first         int64 [V + 1]      node v is computed from the edges first[v] to first[v + 1]
+    edges         their encoders
+    decoders      one network each
+    classes       float32 [.., WIDTH]  class embeddings of decoders
+    class_start   int64 [V]
+    n_categories  int64 [V]          0 for numbers
+    aggregations  int64 [V]          positions in AGGREGATIONS
+    noises        float64 [V, 2]     parameters of the beta noise
+    is_read       bool [V]           an edge reads the node's values
+    """
+
+    first: np.ndarray
+    edges: Edges
+    decoders: Networks
+    classes: np.ndarray
+    class_start: np.ndarray
+    n_categories: np.ndarray
+    aggregations: np.ndarray
+    noises: np.ndarray
+    is_read: np.ndarray
+
+
 class Rule(NamedTuple):
     """How networks are run.
 
@@ -86,50 +112,6 @@ def tile(buffer: np.ndarray, count: int) -> np.ndarray:
     """Room for the embeddings of `count` rows, at most TILE, in a flat buffer; [WIDTH, lanes]."""
     lanes = (count + 15) // 16 * 16
     return buffer[: WIDTH * lanes].reshape((WIDTH, lanes))
-
-
-@compiled
-def multiply(weights: np.ndarray, start: int, n_in: int, n_out: int, x: np.ndarray, out: np.ndarray) -> None:
-    """out[j] = sum over i of w[i, j] x[i] with the matrix w [n_in, n_out] from `start` on."""
-    lanes = x.shape[1]
-    if n_in == 1:
-        for j in range(n_out):
-            w = weights[start + j]
-            for r in range(lanes):
-                out[j, r] = w * x[0, r]
-        return
-    if n_out == 1:
-        out[0, :] = ZERO
-        for i in range(0, n_in, 4):
-            w0, w1, w2, w3 = weights[start + i : start + i + 4]
-            for r in range(lanes):
-                out[0, r] += w0 * x[i, r] + w1 * x[i + 1, r] + w2 * x[i + 2, r] + w3 * x[i + 3, r]
-        return
-    if n_in == WIDTH and n_out == WIDTH:
-        _multiply_matrix(weights, start, WIDTH, WIDTH, x, out)  # of known size: a fifth faster
-    else:
-        _multiply_matrix(weights, start, n_in, n_out, x, out)
-
-
-@inlined
-def _multiply_matrix(
-    weights: np.ndarray, start: int, n_in: int, n_out: int, x: np.ndarray, out: np.ndarray
-) -> None:
-    lanes = x.shape[1]
-    w = weights[start : start + n_in * n_out].reshape((n_in, n_out))
-    for j in range(0, n_out, 4):  # four outputs and four inputs at once keep the multipliers busy
-        out[j : j + 4] = ZERO
-        for i in range(0, n_in, 4):
-            a0, a1, a2, a3 = w[i, j], w[i + 1, j], w[i + 2, j], w[i + 3, j]
-            b0, b1, b2, b3 = w[i, j + 1], w[i + 1, j + 1], w[i + 2, j + 1], w[i + 3, j + 1]
-            c0, c1, c2, c3 = w[i, j + 2], w[i + 1, j + 2], w[i + 2, j + 2], w[i + 3, j + 2]
-            d0, d1, d2, d3 = w[i, j + 3], w[i + 1, j + 3], w[i + 2, j + 3], w[i + 3, j + 3]
-            for r in range(lanes):
-                x0, x1, x2, x3 = x[i, r], x[i + 1, r], x[i + 2, r], x[i + 3, r]
-                out[j, r] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                out[j + 1, r] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
-                out[j + 2, r] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
-                out[j + 3, r] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
 
 
 @compiled
@@ -156,7 +138,7 @@ def hide(nets: Networks, net: int, a: np.ndarray, b: np.ndarray, rule: Rule, row
 def _activate_by_row(hidden: np.ndarray, rule: Rule, row: int, layer: int, use: int) -> None:
     """Apply to each row, a column of `hidden`, an activation of its own."""
     names, keys = rule.activations, (rule.key[0], rule.key[1])
-    before, waves = hidden.copy(), np.empty((3, 0), np.float32)
+    before, waves = hidden.copy(), np.zeros((3, MAX_WAVES), np.float32)
     for i in range(len(names)):
         after = before.copy()
         activate(names[i], after.reshape(-1), waves)

@@ -2,21 +2,28 @@
 
 import numpy as np
 
-from relscale.generation.arithmetic import exp, log1p
+from relscale.generation.arithmetic import exp, log, log1p
 from relscale.platform.compiled import compiled, inlined
 
 AGGREGATIONS = ("sum", "max", "product", "logexp")
 """Names by code."""
 SUM, MAX, PRODUCT, LOGEXP = range(4)
+EXPSUM = 4
+"""Log-sum-exp as the logarithm of a plain sum of exponentials: faster, where it stays in range."""
 
 ZERO, ONE = np.float32(0), np.float32(1)
+LEAST, MOST = np.float32(1e-30), np.float32(1e30)
 
 
 @compiled
 def reset(mode: int, total: np.ndarray, spare: np.ndarray) -> None:
     """Totals of no terms; log-sum-exp is total + log(spare)."""
-    total[:] = ZERO if mode == SUM else (ONE if mode == PRODUCT else -np.inf)
-    spare[:] = ZERO
+    start = ZERO if mode in (SUM, EXPSUM) else (ONE if mode == PRODUCT else np.float32(-np.inf))
+    for i in range(len(total)):
+        total[i] = start
+    if mode == LOGEXP:
+        for i in range(len(spare)):
+            spare[i] = ZERO
 
 
 @inlined
@@ -38,6 +45,9 @@ def combine(mode: int, terms: np.ndarray, total: np.ndarray, spare: np.ndarray) 
     elif mode == PRODUCT:
         for i in range(len(terms)):
             total[i] *= terms[i]
+    elif mode == EXPSUM:
+        for i in range(len(terms)):
+            total[i] += exp(terms[i])
     else:
         for i in range(len(terms)):
             total[i], spare[i] = _add_exp(terms[i], total[i], spare[i])
@@ -65,6 +75,9 @@ def combine_rows(
         elif mode == PRODUCT:
             for j in range(width):
                 total[row, j] *= table[code, j]
+        elif mode == EXPSUM:
+            for j in range(width):
+                total[row, j] += exp(table[code, j])
         else:
             for j in range(width):
                 total[row, j], spare[row, j] = _add_exp(table[code, j], total[row, j], spare[row, j])
@@ -73,37 +86,60 @@ def combine_rows(
 @compiled
 def combine_lines(
     mode: int,
-    base: np.ndarray,
+    table: np.ndarray,
+    base: int,
     slope: np.ndarray,
     x: np.ndarray,
     low: float,
-    rows: np.ndarray,
+    order: np.ndarray,
+    start: int,
+    end: int,
     total: np.ndarray,
     spare: np.ndarray,
 ) -> None:
-    """Join base + slope * (x[row] - low), [WIDTH], to the totals of some rows."""
+    """Join table[base] + slope * (x[row] - low), [WIDTH], to the totals of the rows order[start:end]."""
     width = total.shape[1]
-    for i in range(len(rows)):
-        row = rows[i]
+    for i in range(start, end):
+        row = order[i]
         beyond = x[row] - low
         if mode == SUM:
             for j in range(width):
-                total[row, j] += base[j] + beyond * slope[j]
+                total[row, j] += table[base, j] + beyond * slope[j]
         elif mode == MAX:
             for j in range(width):
-                term = base[j] + beyond * slope[j]
+                term = table[base, j] + beyond * slope[j]
                 total[row, j] = term if term > total[row, j] else total[row, j]
         elif mode == PRODUCT:
             for j in range(width):
-                total[row, j] *= base[j] + beyond * slope[j]
+                total[row, j] *= table[base, j] + beyond * slope[j]
+        elif mode == EXPSUM:
+            for j in range(width):
+                total[row, j] += exp(table[base, j] + beyond * slope[j])
         else:
             for j in range(width):
-                term = base[j] + beyond * slope[j]
+                term = table[base, j] + beyond * slope[j]
                 total[row, j], spare[row, j] = _add_exp(term, total[row, j], spare[row, j])
 
 
 @compiled
-def finish(mode: int, total: np.ndarray, spare: np.ndarray) -> None:
+def finish(mode: int, total: np.ndarray, spare: np.ndarray) -> bool:
+    """Totals of all terms; False if a sum of exponentials left its range."""
+    n_out = 0
     if mode == LOGEXP:
         for i in range(len(total)):
             total[i] += log1p(spare[i] - ONE)
+    elif mode == EXPSUM:
+        for i in range(len(total)):
+            n_out += 0 if LEAST <= total[i] <= MOST else 1
+            total[i] = log(total[i])
+    return n_out == 0
+
+
+@compiled
+def exponentials(terms: np.ndarray) -> np.ndarray:
+    """Of each, in a new array."""
+    powers = np.empty_like(terms)
+    flat, out = terms.reshape(-1), powers.reshape(-1)
+    for i in range(len(flat)):
+        out[i] = exp(flat[i])
+    return powers

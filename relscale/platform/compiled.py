@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+import llvmlite.binding
+from numba import njit, types
+from numba.core.ccallback import CFunc
 
 _OPTIONS: dict[str, Any] = {
     # Fused multiply-add, and no care for the sign of zero. Infinity and not-a-number keep their meaning.
@@ -24,6 +26,11 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(forceinline=True, **_OPTIONS)(function)
 
 
+def spliced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a helper part of its only caller before that is compiled: each level of calls is compiled anew."""
+    return njit(inline="always", **_OPTIONS)(function)
+
+
 def kept(*sources: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile an entry point without Python's lock, and keep its machine code for later processes.
 
@@ -35,14 +42,44 @@ def kept(*sources: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     sources : paths of every file whose code goes into the function, its own first. numba by itself looks at
         the function's own file alone, and would run old code after a change in a helper's file.
     """
-    stamp = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()
-
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             dispatcher = njit(nogil=True, cache=True, **_OPTIONS)(function)
-            dispatcher._cache._cache_file._source_stamp = stamp
+            dispatcher._cache._cache_file._source_stamp = _stamp(sources)
         except (RuntimeError, AttributeError):  # no folder can be written, or another numba
             dispatcher = njit(nogil=True, **_OPTIONS)(function)
         return dispatcher
 
     return compile_
+
+
+def linked(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a large helper of compiled functions once, to be called at its address, and keep its code.
+
+    Other helpers are compiled again into each caller, and at each level of calls. This one is compiled or
+    loaded on import, under the name of the function.
+
+    Parameters
+    ----------
+    signature : numba's, of scalars and pointers.
+    sources : as for `kept`.
+    """
+
+    def compile_(function: Callable[..., Any]) -> Any:
+        callback = CFunc(function, (signature.args, signature.return_type), {}, {"nopython": True, **_OPTIONS})
+        try:
+            callback.enable_caching()
+            callback._cache._cache_file._source_stamp = _stamp(sources)
+        except (RuntimeError, AttributeError):
+            pass
+        callback.compile()
+        llvmlite.binding.add_symbol(function.__qualname__, callback.address)
+        external = types.ExternalFunction(function.__qualname__, signature)
+        external.callback = callback  # machine code lives as long as its object
+        return external
+
+    return compile_
+
+
+def _stamp(sources: tuple[str, ...]) -> str:
+    return hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()
