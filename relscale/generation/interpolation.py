@@ -208,7 +208,7 @@ def interpolate(
         for r in range(len(some)):
             a[0, r] = x[some[r]]
         transpose(b if encode(edges, e, a, b, rule, 0) else a, rows)
-        combine_rows(mode, rows, tables.straight[: len(some)], some, total, spare)
+        combine_rows(mode, rows, 0, tables.straight, some, 0, len(some), total, spare)
 
 
 @compiled

@@ -10,7 +10,7 @@ from relscale.generation.interpolation import Tables, approximate, empty_tables,
 from relscale.generation.networks import WIDTH, Networks
 from relscale.generation.noise import NOISE_LEVELS, blur, fill_quantiles
 from relscale.generation.products import multiply
-from relscale.generation.ranks import BLOCK, block_size, rank
+from relscale.generation.ranks import block_size, rank
 from relscale.generation.tiles import (
     DECODING,
     TILE,
@@ -67,11 +67,11 @@ class _Buffers(NamedTuple):
 
     total, spare  float32 [rows of a block, WIDTH]
     scratch       float32 [5, a tile]
-    tables        of the edges that are interpolated: one at a time, or all of a node if there are many blocks
+    tables        of the edges of a node that are interpolated
     noise         float32 [NOISE_LEVELS]
     chosen        uint16 [a tile]
     powers        float32 [rows of all parents, WIDTH]  exponentials of foreign terms
-    numbers       int64 [rows of a block]  0, 1, 2, ...
+    numbers       int32 [rows of a block]  0, 1, 2, ...
     zeros         int32 [rows of a block]
     """
 
@@ -110,17 +110,16 @@ def compute_nodes(signals: Signals, nodes: Nodes, foreign: Foreign, rule: Rule, 
         n_logexp += 1 if nodes.aggregations[v] == LOGEXP and nodes.first[v] < nodes.first[v + 1] else 0
         most_edges = max(most_edges, nodes.first[v + 1] - nodes.first[v])
     size = block_size(n_rows)
-    room = 0 if signals.ladder.shape[1] == 0 else (most_edges if n_rows > BLOCK else 1)
     has_powers = n_logexp > 0 and len(foreign.rows) > 0
     buffers = _Buffers(
         np.empty((size, WIDTH), np.float32),
         np.empty((size if n_logexp > 0 else 0, WIDTH), np.float32),
         np.zeros((5, WIDTH * TILE), np.float32),
-        empty_tables(room),
+        empty_tables(most_edges if signals.ladder.shape[1] > 0 else 0),
         np.empty(NOISE_LEVELS, np.float32),
         np.empty(WIDTH * TILE, np.uint16),
         exponentials(foreign.terms[foreign.place[LOGEXP]]) if has_powers else np.empty((0, WIDTH), np.float32),
-        np.arange(size),
+        np.arange(size).astype(np.int32),
         np.zeros(size, np.int32),
     )
     for v in range(n_nodes):
@@ -143,15 +142,18 @@ def _compute_node(
     key = (noise.key[0] ^ np.uint32(v << 8), noise.key[1] ^ np.uint32(v << 8))
     mode = nodes.aggregations[v]
     mode = EXPSUM if mode == LOGEXP else mode
-    _prepare(signals, nodes, v, rule, buffers)
-    first, last = nodes.first[v], nodes.first[v + 1]
-    levels = tabulate(signals, nodes.edges, first, last, rule, mode == EXPSUM, buffers.scratch)
+    first, last, edges, is_fast = nodes.first[v], nodes.first[v + 1], nodes.edges, signals.ladder.shape[1] > 0
+    levels = tabulate(signals, edges, first, last, rule, mode == EXPSUM, buffers.scratch)
+    for e in range(first, last):
+        if is_fast and not (edges.constant[e] or signals.coded[edges.tail[e]]):
+            ladder = signals.ladder[edges.tail[e]]
+            approximate(edges, e, ladder, rule, buffers.tables, e - first, buffers.scratch)
     head, n_out = _head(nodes.decoders, v, nodes.classes[class_start : class_start + k])
-    for start in range(0, n_rows, n_blocked):
-        end = min(start + n_blocked, n_rows)
+    start, end = 0, n_blocked if is_fast or mode != EXPSUM else min(TILE, n_rows)  # a first tile shows the range
+    while start < n_rows:
         while not _join_block(signals, nodes, v, mode, foreign, rule, levels, start, end, buffers):
             mode = LOGEXP
-            levels = tabulate(signals, nodes.edges, first, last, rule, False, buffers.scratch)
+            levels = tabulate(signals, edges, first, last, rule, False, buffers.scratch)
         for row in range(0, end - start, TILE):
             count, at = min(TILE, end - start - row), start + row
             a, b = tile(buffers.scratch[0], count), tile(buffers.scratch[1], count)
@@ -167,17 +169,7 @@ def _compute_node(
                     signals.numbers[v, at + r] = b[0, r]
             else:
                 _choose(b, k, signals.codes[v, at : at + count])
-
-
-@spliced
-def _prepare(signals: Signals, nodes: Nodes, v: int, rule: Rule, buffers: _Buffers) -> None:
-    """Tables of numbers for a node's edges, if they serve many blocks."""
-    first, last, edges = nodes.first[v], nodes.first[v + 1], nodes.edges
-    if len(buffers.tables.n_intervals) > 1:
-        for e in range(first, last):
-            tail = edges.tail[e]
-            if not (edges.constant[e] or signals.coded[tail]):
-                approximate(edges, e, signals.ladder[tail], rule, buffers.tables, e - first, buffers.scratch)
+        start, end = end, min(end + n_blocked, n_rows)
 
 
 @compiled
@@ -229,25 +221,27 @@ def _join_block(
     total, spare = buffers.total[:n], buffers.spare[:n]
     reset(mode, total.reshape(-1), spare.reshape(-1))
     as_sum = SUM if mode == EXPSUM else mode  # of what is exponential already
-    for key in range(len(foreign.rows)):
-        terms = buffers.powers if mode == EXPSUM else foreign.terms[foreign.place[mode]]
-        combine_rows(as_sum, terms, foreign.rows[key, start:end], buffers.numbers, total, spare)
-    n_direct, by_row = 0, len(rule.activations) > 0
-    for e in range(nodes.first[v], nodes.first[v + 1]):
-        i, tail = e - nodes.first[v], edges.tail[e]
+    terms = buffers.powers if mode == EXPSUM else foreign.terms[foreign.place[mode]]
+    first, last, by_row, n_direct = nodes.first[v], nodes.first[v + 1], len(rule.activations) > 0, 0
+    for row in range(0, n, TILE):  # totals of a tile stay in the first cache
+        stop = min(row + TILE, n)
+        for key in range(len(foreign.rows)):
+            codes = foreign.rows[key, start:end]
+            combine_rows(as_sum, terms, 0, codes, buffers.numbers, row, stop, total, spare)
+        for e in range(first, last):
+            if (edges.constant[e] or signals.coded[edges.tail[e]]) and not by_row:
+                codes = buffers.zeros if edges.constant[e] else signals.codes[edges.tail[e], start:end]
+                base = levels.start[e - first]
+                combine_rows(as_sum, levels.terms, base, codes, buffers.numbers, row, stop, total, spare)
+    for e in range(first, last):
+        tail = edges.tail[e]
         if (edges.constant[e] or signals.coded[tail]) and not by_row:
-            codes = buffers.zeros[:n] if edges.constant[e] else signals.codes[tail, start:end]
-            combine_rows(as_sum, levels.terms[levels.start[i] :], codes, buffers.numbers, total, spare)
-        elif signals.ladder.shape[1] > 0:
-            if len(tables.n_intervals) == 1:
-                i = 0
-                approximate(edges, e, signals.ladder[tail], rule, tables, 0, scratch)
-            x, order = signals.numbers[tail, start:end], signals.order[tail, start:end]
-            interpolate(
-                *(mode, edges, e, x, order, signals.ladder[tail], rule, tables, i, total, spare, scratch)
-            )
-        else:
+            continue
+        if signals.ladder.shape[1] == 0:
             n_direct += 1
+            continue
+        x, order, ladder = signals.numbers[tail, start:end], signals.order[tail, start:end], signals.ladder[tail]
+        interpolate(mode, edges, e, x, order, ladder, rule, tables, e - first, total, spare, scratch)
     if n_direct > 0:
         _join_direct(signals, nodes, v, mode, rule, start, total, spare, scratch)
     return finish(mode, total.reshape(-1), spare.reshape(-1))
@@ -299,9 +293,9 @@ def _head(decoders: Networks, decoder: int, classes: np.ndarray) -> tuple[np.nda
     if len(classes) == 0:
         return matrix, n_out
     head = np.zeros((WIDTH, len(classes)), np.float32)
-    for i in range(WIDTH):
-        for k in range(len(classes)):
-            for j in range(WIDTH):
+    for j in range(WIDTH):
+        for i in range(WIDTH):
+            for k in range(len(classes)):
                 head[i, k] += matrix[i * WIDTH + j] * classes[k, j]
     return head.reshape(-1), len(classes)
 
@@ -310,11 +304,11 @@ def _head(decoders: Networks, decoder: int, classes: np.ndarray) -> tuple[np.nda
 def _choose(logits: np.ndarray, n_classes: int, codes: np.ndarray) -> None:
     """The class of the largest logit [classes, TILE] in each row, the first among equals."""
     for r in range(len(codes)):
-        best = 0
-        for k in range(1, n_classes):
-            if logits[k, r] > logits[best, r]:
-                best = k
-        codes[r] = best
+        codes[r] = 0
+    for k in range(1, n_classes):
+        for r in range(len(codes)):
+            codes[r] = k if logits[k, r] > logits[0, r] else codes[r]
+            logits[0, r] = max(logits[0, r], logits[k, r])
 
 
 @kept(*SOURCES)

@@ -57,15 +57,18 @@ def combine(mode: int, terms: np.ndarray, total: np.ndarray, spare: np.ndarray) 
 def combine_rows(
     mode: int,
     table: np.ndarray,
+    base: int,
     codes: np.ndarray,
     rows: np.ndarray,
+    start: int,
+    end: int,
     total: np.ndarray,
     spare: np.ndarray,
 ) -> None:
-    """Join table[codes[i]] to the totals of rows[i]; table, total and spare are [.., WIDTH]."""
+    """Join table[base + codes[i]] to the totals of rows[i] from start to end; all but codes and rows [.., WIDTH]."""
     width = total.shape[1]  # of unknown length a loop becomes vector instructions, of 32 it is unrolled
-    for i in range(len(codes)):
-        code, row = codes[i], rows[i]
+    for i in range(start, end):
+        code, row = base + codes[i], rows[i]
         if mode == SUM:
             for j in range(width):
                 total[row, j] += table[code, j]
