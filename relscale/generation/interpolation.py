@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from relscale.generation.arithmetic import exp
 from relscale.generation.networks import WIDTH
 from relscale.generation.ranks import BLOCK
 from relscale.generation.tiles import TILE, Edges, Rule, encode, tile, transpose
-from relscale.generation.totals import combine_lines, combine_rows
+from relscale.generation.totals import EXPSUM, MAX, PRODUCT, SUM, add_exp, combine_rows
+from relscale.generation.vectors import add_line, put_line, raise_line, scale_line
 from relscale.platform.compiled import compiled
 
 PAIRS = 7
@@ -28,45 +30,55 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 
 class Tables(NamedTuple):
-    """Room for the tables of several edges [E], each of up to KNOTS knots in the order of their computation.
+    """Room for the tables of several edges [E], one after the other, each of up to KNOTS knots and intervals.
 
-    rungs        int32 [E, KNOTS]           of a knot, on its signal's ladder
-    terms        float32 [E, KNOTS, WIDTH]
-    sizes        float32 [E, KNOTS]         mean of the absolute terms
+    first        int64 [E + 1]              of the knots, and of the intervals, of each table
+    rungs        int32 [..]                 of a knot, on its signal's ladder
+    terms        float32 [.., WIDTH]
+    sizes        float32 [..]               mean of the absolute terms
     n_intervals  int64 [E]
-    intervals    int32 [E, KNOTS, 2]        knots at the lower and the upper end
-    good         bool [E, KNOTS]            between them, terms may be interpolated
+    intervals    int32 [.., 2]              knots at the lower and the upper end
+    good         bool [..]                  between them, terms may be interpolated
+    slopes       float32 [.., WIDTH]        of good intervals
+    places       int16 [E, BLOCK]           the interval of each row of a block, -1 if it is not good
     pairs        int32 [KNOTS, 3]           of intervals still to be tested: lower end, middle, upper end
     stray        int32 [BLOCK]              rows that are computed as they are
-    slope        float32 [WIDTH]            of an interval
+    line         float32 [1, WIDTH]         interpolated terms
     straight     int32 [TILE]               0, 1, 2, ...
     """
 
+    first: np.ndarray
     rungs: np.ndarray
     terms: np.ndarray
     sizes: np.ndarray
     n_intervals: np.ndarray
     intervals: np.ndarray
     good: np.ndarray
+    slopes: np.ndarray
+    places: np.ndarray
     pairs: np.ndarray
     stray: np.ndarray
-    slope: np.ndarray
+    line: np.ndarray
     straight: np.ndarray
 
 
 @compiled
-def empty_tables(n_edges: int) -> Tables:
-    """Room for that many edges."""
+def empty_tables(n_edges: int, n_knots: int) -> Tables:
+    """Room for that many edges, with so many knots each."""
+    room = n_edges * n_knots
     return Tables(
-        np.empty((n_edges, KNOTS), np.int32),
-        np.empty((n_edges, KNOTS, WIDTH), np.float32),
-        np.empty((n_edges, KNOTS), np.float32),
+        np.zeros(n_edges + 1, np.int64),
+        np.empty(room, np.int32),
+        np.empty((room, WIDTH), np.float32),
+        np.empty(room, np.float32),
         np.zeros(n_edges, np.int64),
-        np.empty((n_edges, KNOTS, 2), np.int32),
-        np.empty((n_edges, KNOTS), np.bool_),
+        np.empty((room, 2), np.int32),
+        np.empty(room, np.bool_),
+        np.empty((room, WIDTH), np.float32),
+        np.empty((n_edges, BLOCK), np.int16),
         np.empty((KNOTS, 3), np.int32),
         np.empty(BLOCK, np.int32),
-        np.empty(WIDTH, np.float32),
+        np.empty((1, WIDTH), np.float32),
         np.arange(TILE).astype(np.int32),
     )
 
@@ -80,38 +92,45 @@ def approximate(
     Every pair of intervals over which interpolation from the ends gives the middle to TOLERANCE becomes two
     good intervals; any other is divided, until it spans fewer than FEWEST rungs.
     """
-    rungs, terms, sizes = tables.rungs[t], tables.terms[t], tables.sizes[t]
-    intervals, good, pairs = tables.intervals[t], tables.good[t], tables.pairs
-    n_knots = 2 * PAIRS + 1
-    for k in range(n_knots):
-        rungs[k] = k * (len(ladder) - 1) // (2 * PAIRS)
-    _compute_knots(edges, e, ladder, rule, tables, t, 0, n_knots, scratch)
+    rungs, terms, sizes, base = tables.rungs, tables.terms, tables.sizes, tables.first[t]
+    intervals, good, pairs = tables.intervals, tables.good, tables.pairs
+    end_knot, n = base + 2 * PAIRS + 1, base
+    for k in range(2 * PAIRS + 1):
+        rungs[base + k] = k * (len(ladder) - 1) // (2 * PAIRS)
+    _compute_knots(edges, e, ladder, rule, tables, base, end_knot, scratch)
     typical = ZERO
     for k in range(PAIRS // 2 + 1, 3 * PAIRS // 2 + 1):
-        typical += sizes[k] / np.float32(PAIRS)
+        typical += sizes[base + k] / np.float32(PAIRS)
     for p in range(PAIRS):
-        pairs[p, 0], pairs[p, 1], pairs[p, 2] = 2 * p, 2 * p + 1, 2 * p + 2
-    first, n_pairs, n = 0, PAIRS, 0
+        pairs[p, 0], pairs[p, 1], pairs[p, 2] = base + 2 * p, base + 2 * p + 1, base + 2 * p + 2
+    first, n_pairs = 0, PAIRS
     while first < n_pairs:
-        end, n_known = n_pairs, n_knots
+        end, known = n_pairs, end_knot
         for p in range(first, end):
             low, middle, high = pairs[p, 0], pairs[p, 1], pairs[p, 2]
             if _fits(terms, sizes, ladder, rungs, low, middle, high, typical):
                 intervals[n, 0], intervals[n, 1], good[n] = low, middle, True
                 intervals[n + 1, 0], intervals[n + 1, 1], good[n + 1] = middle, high, True
                 n += 2
-            elif rungs[high] - rungs[low] < FEWEST or n_knots + 2 > KNOTS:
+            elif rungs[high] - rungs[low] < FEWEST or end_knot + 2 > base + KNOTS:
                 intervals[n, 0], intervals[n, 1], good[n] = low, high, False
                 n += 1
             else:
-                rungs[n_knots] = (rungs[low] + rungs[middle]) // 2
-                rungs[n_knots + 1] = (rungs[middle] + rungs[high]) // 2
-                pairs[n_pairs, 0], pairs[n_pairs, 1], pairs[n_pairs, 2] = low, n_knots, middle
-                pairs[n_pairs + 1, 0], pairs[n_pairs + 1, 1], pairs[n_pairs + 1, 2] = middle, n_knots + 1, high
-                n_knots, n_pairs = n_knots + 2, n_pairs + 2
-        _compute_knots(edges, e, ladder, rule, tables, t, n_known, n_knots, scratch)
+                rungs[end_knot] = (rungs[low] + rungs[middle]) // 2
+                rungs[end_knot + 1] = (rungs[middle] + rungs[high]) // 2
+                pairs[n_pairs, 0], pairs[n_pairs, 1], pairs[n_pairs, 2] = low, end_knot, middle
+                pairs[n_pairs + 1, 0], pairs[n_pairs + 1, 1], pairs[n_pairs + 1, 2] = middle, end_knot + 1, high
+                end_knot, n_pairs = end_knot + 2, n_pairs + 2
+        _compute_knots(edges, e, ladder, rule, tables, known, end_knot, scratch)
         first = end
-    tables.n_intervals[t] = n
+    tables.n_intervals[t], tables.first[t + 1] = n - base, end_knot
+    slopes = tables.slopes
+    for i in range(base, n):
+        low, high = intervals[i, 0], intervals[i, 1]
+        width = ladder[rungs[high]] - ladder[rungs[low]]
+        per_x = ONE / width if width > ZERO else ZERO
+        for j in range(WIDTH):
+            slopes[i, j] = (terms[high, j] - terms[low, j]) * per_x
 
 
 @compiled
@@ -121,26 +140,25 @@ def _compute_knots(
     ladder: np.ndarray,
     rule: Rule,
     tables: Tables,
-    t: int,
     first: int,
     end: int,
     scratch: np.ndarray,
 ) -> None:
-    """Terms of edge e at the knots first to end of table t, and their sizes."""
+    """Terms of edge e at the knots first to end, and their sizes."""
     for start in range(first, end, TILE):
         count = min(TILE, end - start)
         a, b = tile(scratch[0], count), tile(scratch[1], count)
         for k in range(count):
-            a[0, k] = ladder[tables.rungs[t, start + k]]
+            a[0, k] = ladder[tables.rungs[start + k]]
         terms, size = b if encode(edges, e, a, b, rule, 0) else a, scratch[2]
-        transpose(terms, tables.terms[t, start : start + count])
+        transpose(terms, tables.terms[start : start + count])
         for k in range(count):
             size[k] = ZERO
         for j in range(WIDTH):
             for k in range(count):
                 size[k] += abs(terms[j, k])
         for k in range(count):
-            tables.sizes[t, start + k] = size[k] / np.float32(WIDTH)
+            tables.sizes[start + k] = size[k] / np.float32(WIDTH)
 
 
 @compiled
@@ -165,7 +183,7 @@ def _fits(
 
 
 @compiled
-def interpolate(
+def find_intervals(
     mode: int,
     edges: Edges,
     e: int,
@@ -179,25 +197,18 @@ def interpolate(
     spare: np.ndarray,
     scratch: np.ndarray,
 ) -> None:
-    """Join the terms of edge e, of table t, for a block of rows to the totals [rows, WIDTH].
+    """Find the interval of every row of a block in table t of edge e; join the terms of rows that have no good one.
 
-    x : the rows' values; order : the rows by ascending value; ladder : of the whole signal. Rows in intervals
-    that are not good are computed as they are.
+    x : the rows' values; order : the rows by ascending value; ladder : of the whole signal.
     """
-    rungs, terms, intervals = tables.rungs[t], tables.terms[t], tables.intervals[t]
-    n_stray, stray, slope = 0, tables.stray, tables.slope
-    for i in range(tables.n_intervals[t]):
-        low, high = intervals[i, 0], intervals[i, 1]
-        start, end = _find(x, order, ladder, rungs[low]), _find(x, order, ladder, rungs[high])
-        if start == end:
-            continue
-        if tables.good[t, i]:
-            from_x, to_x = ladder[rungs[low]], ladder[rungs[high]]
-            per_x = ONE / (to_x - from_x) if to_x > from_x else ZERO
-            for j in range(WIDTH):
-                slope[j] = (terms[high, j] - terms[low, j]) * per_x
-            combine_lines(mode, terms, low, slope, x, from_x, order, start, end, total, spare)
-        else:
+    rungs, intervals, good, places = tables.rungs, tables.intervals, tables.good, tables.places[t]
+    n_stray, stray, base = 0, tables.stray, tables.first[t]
+    for i in range(base, base + tables.n_intervals[t]):
+        start = _find(x, order, ladder, rungs[intervals[i, 0]])
+        end = _find(x, order, ladder, rungs[intervals[i, 1]])
+        for k in range(start, end):
+            places[order[k]] = i - base if good[i] else -1
+        if not good[i]:
             for k in range(start, end):
                 stray[n_stray] = order[k]
                 n_stray += 1
@@ -209,6 +220,43 @@ def interpolate(
             a[0, r] = x[some[r]]
         transpose(b if encode(edges, e, a, b, rule, 0) else a, rows)
         combine_rows(mode, rows, 0, tables.straight, some, 0, len(some), total, spare)
+
+
+@compiled
+def interpolate(
+    mode: int,
+    x: np.ndarray,
+    ladder: np.ndarray,
+    tables: Tables,
+    t: int,
+    start: int,
+    end: int,
+    total: np.ndarray,
+    spare: np.ndarray,
+) -> None:
+    """Join the interpolated terms of table t to the totals [rows, WIDTH] of the rows start to end of a block."""
+    rungs, terms, intervals, base = tables.rungs, tables.terms, tables.intervals, tables.first[t]
+    slopes, places, line, width = tables.slopes, tables.places[t], tables.line, total.shape[1]
+    for row in range(start, end):
+        if places[row] < 0:
+            continue
+        i = base + places[row]
+        low = intervals[i, 0]
+        beyond = x[row] - ladder[rungs[low]]
+        if mode == SUM:
+            add_line(total, row, terms, low, slopes, i, beyond)
+        elif mode == MAX:
+            raise_line(total, row, terms, low, slopes, i, beyond)
+        elif mode == PRODUCT:
+            scale_line(total, row, terms, low, slopes, i, beyond)
+        else:
+            put_line(line, 0, terms, low, slopes, i, beyond)
+            if mode == EXPSUM:
+                for j in range(width):
+                    total[row, j] += exp(line[0, j])
+            else:
+                for j in range(width):
+                    total[row, j], spare[row, j] = add_exp(line[0, j], total[row, j], spare[row, j])
 
 
 @compiled

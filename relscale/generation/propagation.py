@@ -6,10 +6,10 @@ import numpy as np
 
 from relscale.generation import interpolation, noise, ranks, tiles, totals
 from relscale.generation.arithmetic import bound
-from relscale.generation.interpolation import Tables, approximate, empty_tables, interpolate
+from relscale.generation.interpolation import KNOTS, Tables, approximate, empty_tables, find_intervals, interpolate
 from relscale.generation.networks import WIDTH, Networks
 from relscale.generation.noise import NOISE_LEVELS, blur, fill_quantiles
-from relscale.generation.products import multiply
+from relscale.generation.vectors import multiply
 from relscale.generation.ranks import block_size, rank
 from relscale.generation.tiles import (
     DECODING,
@@ -115,7 +115,7 @@ def compute_nodes(signals: Signals, nodes: Nodes, foreign: Foreign, rule: Rule, 
         np.empty((size, WIDTH), np.float32),
         np.empty((size if n_logexp > 0 else 0, WIDTH), np.float32),
         np.zeros((5, WIDTH * TILE), np.float32),
-        empty_tables(most_edges if signals.ladder.shape[1] > 0 else 0),
+        empty_tables(most_edges, KNOTS if signals.ladder.shape[1] > 0 else 0),
         np.empty(NOISE_LEVELS, np.float32),
         np.empty(WIDTH * TILE, np.uint16),
         exponentials(foreign.terms[foreign.place[LOGEXP]]) if has_powers else np.empty((0, WIDTH), np.float32),
@@ -145,6 +145,7 @@ def _compute_node(
     first, last, edges, is_fast = nodes.first[v], nodes.first[v + 1], nodes.edges, signals.ladder.shape[1] > 0
     levels = tabulate(signals, edges, first, last, rule, mode == EXPSUM, buffers.scratch)
     for e in range(first, last):
+        buffers.tables.first[e - first + 1] = buffers.tables.first[e - first]
         if is_fast and not (edges.constant[e] or signals.coded[edges.tail[e]]):
             ladder = signals.ladder[edges.tail[e]]
             approximate(edges, e, ladder, rule, buffers.tables, e - first, buffers.scratch)
@@ -223,25 +224,28 @@ def _join_block(
     as_sum = SUM if mode == EXPSUM else mode  # of what is exponential already
     terms = buffers.powers if mode == EXPSUM else foreign.terms[foreign.place[mode]]
     first, last, by_row, n_direct = nodes.first[v], nodes.first[v + 1], len(rule.activations) > 0, 0
+    is_fast = signals.ladder.shape[1] > 0
+    for e in range(first, last):
+        tail = edges.tail[e]
+        if by_row or not (edges.constant[e] or signals.coded[tail]):
+            n_direct += 0 if is_fast else 1
+            if is_fast:
+                x, order, ladder = signals.numbers[tail, start:end], signals.order[tail, start:end], signals.ladder[tail]
+                find_intervals(mode, edges, e, x, order, ladder, rule, tables, e - first, total, spare, scratch)
     for row in range(0, n, TILE):  # totals of a tile stay in the first cache
         stop = min(row + TILE, n)
         for key in range(len(foreign.rows)):
             codes = foreign.rows[key, start:end]
             combine_rows(as_sum, terms, 0, codes, buffers.numbers, row, stop, total, spare)
         for e in range(first, last):
-            if (edges.constant[e] or signals.coded[edges.tail[e]]) and not by_row:
-                codes = buffers.zeros if edges.constant[e] else signals.codes[edges.tail[e], start:end]
+            tail = edges.tail[e]
+            if (edges.constant[e] or signals.coded[tail]) and not by_row:
+                codes = buffers.zeros if edges.constant[e] else signals.codes[tail, start:end]
                 base = levels.start[e - first]
                 combine_rows(as_sum, levels.terms, base, codes, buffers.numbers, row, stop, total, spare)
-    for e in range(first, last):
-        tail = edges.tail[e]
-        if (edges.constant[e] or signals.coded[tail]) and not by_row:
-            continue
-        if signals.ladder.shape[1] == 0:
-            n_direct += 1
-            continue
-        x, order, ladder = signals.numbers[tail, start:end], signals.order[tail, start:end], signals.ladder[tail]
-        interpolate(mode, edges, e, x, order, ladder, rule, tables, e - first, total, spare, scratch)
+            elif is_fast:
+                x, ladder = signals.numbers[tail, start:end], signals.ladder[tail]
+                interpolate(mode, x, ladder, tables, e - first, row, stop, total, spare)
     if n_direct > 0:
         _join_direct(signals, nodes, v, mode, rule, start, total, spare, scratch)
     return finish(mode, total.reshape(-1), spare.reshape(-1))

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relscale.generation import activations, arithmetic, products
+from relscale.generation import activations, arithmetic, vectors
 from relscale.generation.activations import MAX_WAVES, activate
 from relscale.generation.arithmetic import bound, random_bits
 from relscale.generation.networks import WIDTH, Networks
-from relscale.generation.products import multiply
+from relscale.generation.vectors import multiply
 from relscale.platform.compiled import compiled, inlined
 
 TILE = 128
-SOURCES = (__file__, activations.__file__, arithmetic.__file__, products.__file__)
+SOURCES = (__file__, activations.__file__, arithmetic.__file__, vectors.__file__)
 """Files whose code goes into compiled callers of this module."""
 
 ZERO = np.float32(0)

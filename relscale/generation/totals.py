@@ -3,6 +3,7 @@
 import numpy as np
 
 from relscale.generation.arithmetic import exp, log, log1p
+from relscale.generation.vectors import add_row, raise_row, scale_row
 from relscale.platform.compiled import compiled, inlined
 
 AGGREGATIONS = ("sum", "max", "product", "logexp")
@@ -27,7 +28,8 @@ def reset(mode: int, total: np.ndarray, spare: np.ndarray) -> None:
 
 
 @inlined
-def _add_exp(term: float, total: float, spare: float) -> tuple[float, float]:
+def add_exp(term: float, total: float, spare: float) -> tuple[float, float]:
+    """A further term of log-sum-exp."""
     above = term - total
     share = exp(-abs(above))
     return (term, spare * share + ONE) if above > ZERO else (total, spare + share)
@@ -50,7 +52,7 @@ def combine(mode: int, terms: np.ndarray, total: np.ndarray, spare: np.ndarray) 
             total[i] += exp(terms[i])
     else:
         for i in range(len(terms)):
-            total[i], spare[i] = _add_exp(terms[i], total[i], spare[i])
+            total[i], spare[i] = add_exp(terms[i], total[i], spare[i])
 
 
 @compiled
@@ -67,61 +69,25 @@ def combine_rows(
 ) -> None:
     """Join table[base + codes[i]] to the totals of rows[i] from start to end; all but codes and rows [.., WIDTH]."""
     width = total.shape[1]  # of unknown length a loop becomes vector instructions, of 32 it is unrolled
-    for i in range(start, end):
-        code, row = base + codes[i], rows[i]
-        if mode == SUM:
-            for j in range(width):
-                total[row, j] += table[code, j]
-        elif mode == MAX:
-            for j in range(width):
-                total[row, j] = table[code, j] if table[code, j] > total[row, j] else total[row, j]
-        elif mode == PRODUCT:
-            for j in range(width):
-                total[row, j] *= table[code, j]
-        elif mode == EXPSUM:
+    if mode == SUM:
+        for i in range(start, end):
+            add_row(total, rows[i], table, base + codes[i])
+    elif mode == MAX:
+        for i in range(start, end):
+            raise_row(total, rows[i], table, base + codes[i])
+    elif mode == PRODUCT:
+        for i in range(start, end):
+            scale_row(total, rows[i], table, base + codes[i])
+    elif mode == EXPSUM:
+        for i in range(start, end):
+            row, code = rows[i], base + codes[i]
             for j in range(width):
                 total[row, j] += exp(table[code, j])
-        else:
+    else:
+        for i in range(start, end):
+            row, code = rows[i], base + codes[i]
             for j in range(width):
-                total[row, j], spare[row, j] = _add_exp(table[code, j], total[row, j], spare[row, j])
-
-
-@compiled
-def combine_lines(
-    mode: int,
-    table: np.ndarray,
-    base: int,
-    slope: np.ndarray,
-    x: np.ndarray,
-    low: float,
-    order: np.ndarray,
-    start: int,
-    end: int,
-    total: np.ndarray,
-    spare: np.ndarray,
-) -> None:
-    """Join table[base] + slope * (x[row] - low), [WIDTH], to the totals of the rows order[start:end]."""
-    width = total.shape[1]
-    for i in range(start, end):
-        row = order[i]
-        beyond = x[row] - low
-        if mode == SUM:
-            for j in range(width):
-                total[row, j] += table[base, j] + beyond * slope[j]
-        elif mode == MAX:
-            for j in range(width):
-                term = table[base, j] + beyond * slope[j]
-                total[row, j] = term if term > total[row, j] else total[row, j]
-        elif mode == PRODUCT:
-            for j in range(width):
-                total[row, j] *= table[base, j] + beyond * slope[j]
-        elif mode == EXPSUM:
-            for j in range(width):
-                total[row, j] += exp(table[base, j] + beyond * slope[j])
-        else:
-            for j in range(width):
-                term = table[base, j] + beyond * slope[j]
-                total[row, j], spare[row, j] = _add_exp(term, total[row, j], spare[row, j])
+                total[row, j], spare[row, j] = add_exp(table[code, j], total[row, j], spare[row, j])
 
 
 @compiled
