@@ -91,12 +91,12 @@ def terms_of(
     precision: type = np.float64,
 ) -> np.ndarray:
     """The clamped terms of node v, [terms, rows, WIDTH]: its edges, then all columns of all parent rows."""
-    edges = model.edges
+    nodes, edges = model.nodes, model.nodes.edges
     terms = [
         precision(edges.weight[e]) * encode(encoders, e, values[int(edges.tail[e])], precision)
-        for e in range(model.first[v], model.first[v + 1])
+        for e in range(nodes.first[v], nodes.first[v + 1])
     ]
-    share = AGGREGATIONS[model.aggregations[v]] == "sum"
+    share = AGGREGATIONS[nodes.aggregations[v]] == "sum"
     for parent, own in zip(parents, collation, strict=True):
         for j, feature in enumerate(parent.features):
             scale = precision(1 / len(parent.features) if share else 1)
@@ -106,7 +106,7 @@ def terms_of(
 
 def decode(model: CausalModel, v: int, embedding: np.ndarray) -> np.ndarray:
     """A node's values from its embeddings [rows, WIDTH]: numbers, or logits [rows, K]."""
-    decoders = model.decoders
-    out = network(decoders.networks, v, embedding)
-    k, start = decoders.n_categories[v], decoders.class_start[v]
-    return out @ decoders.classes[start : start + k].T.astype(out.dtype) if k else out[:, 0]
+    nodes = model.nodes
+    out = network(nodes.decoders, v, embedding)
+    k, start = nodes.n_categories[v], nodes.class_start[v]
+    return out @ nodes.classes[start : start + k].T.astype(out.dtype) if k else out[:, 0]

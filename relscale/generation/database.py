@@ -19,7 +19,7 @@ from relscale.generation.schema import Schema, TableSpec, sample_schema
 from relscale.generation.sql_schema import declared_schema
 from relscale.platform.seeds import Purpose, stream
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised whenever the same seed and configuration give another database."""
 
 DECLARED_ATTEMPTS = 4

@@ -8,7 +8,7 @@ import numpy as np
 
 from relscale.generation import activations, arithmetic
 from relscale.generation.activations import ACTIVATIONS, sample_waves
-from relscale.generation.arithmetic import HALF, normal_quantile, random_bits
+from relscale.generation.arithmetic import normal_quantile, random_bits, uniform
 from relscale.generation.config import Initialiser, MechanismPrior
 from relscale.generation.draws import draw_counts
 from relscale.platform.compiled import inlined, kept
@@ -168,64 +168,64 @@ def _fill(
     key: np.ndarray,
 ) -> None:
     """Draw every matrix; element e of matrix m depends on (key, m, e) alone."""
-    keys, most = (key[0], key[1]), 0
+    keys = (key[0], key[1])
     for m in range(len(start)):
-        most = max(most, n_in[m] * n_out[m])
-    room = np.empty(most, np.uint32)
-    for m in range(len(start)):
-        size, law = n_in[m] * n_out[m], laws[m]
-        matrix, bits = weights[start[m] : start[m] + size], room[:size]
-        _draw_bits(bits, m, np.uint32(0), keys)
+        size = n_in[m] * n_out[m]
+        matrix = weights[start[m] : start[m] + size]
+        law = laws[m]
+        _draw_uniforms(matrix, m, np.uint32(0), keys)
         fan = n_out[m] if law <= KAIMING_UNIFORM else n_in[m] + n_out[m]
-        sd, share = np.float32(np.sqrt(2.0 / fan)), np.float32(1)
-        below = np.uint32(np.rint(density[m] * np.float32(4096)))
+        sd = np.float32(np.sqrt(2.0 / fan))
         if law in (KAIMING_UNIFORM, XAVIER_UNIFORM):
-            factor = sd * np.float32(np.sqrt(12.0)) / density[m]
+            sd *= np.float32(np.sqrt(12.0))
             for i in range(size):
-                matrix[i] = _kept(bits[i], below) * factor * (_fraction(bits[i]) - HALF)
+                matrix[i] = sd * (matrix[i] - np.float32(0.5))
         else:
-            if law in (TRUNC_NORMAL, SPARSE):
-                sd = np.float32(1) if law == TRUNC_NORMAL else SPARSE_SD
-                share = TWO_SIGMA if law == TRUNC_NORMAL else share
+            share = TWO_SIGMA if law == TRUNC_NORMAL else np.float32(1)
+            sd = np.float32(1) if law == TRUNC_NORMAL else (SPARSE_SD if law == SPARSE else sd)
             for i in range(size):
-                normal = normal_quantile(HALF + share * (_fraction(bits[i]) - HALF))
-                matrix[i] = _kept(bits[i], below) * (sd / density[m]) * normal
+                matrix[i] = sd * normal_quantile(np.float32(0.5) + share * (matrix[i] - np.float32(0.5)))
         if law == SPARSE:
-            _draw_bits(bits, m, np.uint32(1), keys)
-            _zero_half(matrix, n_in[m], n_out[m], bits)
+            _zero_half(matrix, n_in[m], n_out[m], m, keys)
+        if density[m] < 1:
+            _thin(matrix, density[m], m, keys)
 
 
 @inlined
-def _draw_bits(values: np.ndarray, m: int, use: int, keys: tuple[int, int]) -> None:
+def _draw_uniforms(values: np.ndarray, m: int, use: int, keys: tuple[int, int]) -> None:
     quarter = len(values) // 4  # one side of every matrix is WIDTH
     for i in range(quarter):
         bits = random_bits(np.uint32(i), np.uint32(m), use, keys)
-        values[i] = bits[0]
-        values[quarter + i] = bits[1]
-        values[2 * quarter + i] = bits[2]
-        values[3 * quarter + i] = bits[3]
+        values[i] = uniform(bits[0])
+        values[quarter + i] = uniform(bits[1])
+        values[2 * quarter + i] = uniform(bits[2])
+        values[3 * quarter + i] = uniform(bits[3])
 
 
 @inlined
-def _fraction(bits: int) -> float:
-    """A number in (0, 1) from the upper 20 bits."""
-    return np.float32(np.int32(bits >> np.uint32(12))) * np.float32(2**-20) + np.float32(2**-21)
-
-
-@inlined
-def _kept(bits: int, below: int) -> float:
-    """1 if the lower 12 bits lie below a number, else 0."""
-    return np.float32(1) if np.int32(bits & np.uint32(0xFFF)) < np.int32(below) else np.float32(0)
-
-
-@inlined
-def _zero_half(matrix: np.ndarray, n_in: int, n_out: int, bits: np.ndarray) -> None:
+def _zero_half(matrix: np.ndarray, n_in: int, n_out: int, m: int, keys: tuple[int, int]) -> None:
     """Set ceil(n_in / 2) uniformly chosen entries of every output's column to zero."""
+    chance = np.empty(n_in * n_out, np.float32)
+    _draw_uniforms(chance, m, np.uint32(1), keys)
     missing = np.full(n_out, np.float32((n_in + 1) // 2))  # still to be zeroed among the rows that follow
     for row in range(n_in):
         left = np.float32(n_in - row)
         for column in range(n_out):
             at = row * n_out + column
-            zeroed = _fraction(bits[at]) * left < missing[column]
+            zeroed = chance[at] * left < missing[column]
             matrix[at] = np.float32(0) if zeroed else matrix[at]
             missing[column] -= np.float32(1) if zeroed else np.float32(0)
+
+
+@inlined
+def _thin(matrix: np.ndarray, density: float, m: int, keys: tuple[int, int]) -> None:
+    """Keep each entry with probability `density`, to 16 bits, and divide it by that; else zero."""
+    eighth = len(matrix) // 8
+    below = np.uint32(np.rint(density * np.float32(65536)))
+    scale = np.float32(1) / density
+    for i in range(eighth):
+        bits = random_bits(np.uint32(i), np.uint32(m), np.uint32(2), keys)
+        for part in range(4):
+            low, high = (2 * part) * eighth + i, (2 * part + 1) * eighth + i
+            matrix[low] *= scale if (bits[part] & np.uint32(0xFFFF)) < below else np.float32(0)
+            matrix[high] *= scale if (bits[part] >> np.uint32(16)) < below else np.float32(0)

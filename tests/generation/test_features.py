@@ -20,13 +20,12 @@ from relscale.generation.features import (
     sample_rule,
 )
 from relscale.generation.networks import WIDTH, Coders, Networks
-from relscale.generation.noise import NOISE_LEVELS
-from relscale.generation.propagation import compute_node
+from relscale.generation.propagation import Foreign, Noise, compute_nodes
 from relscale.generation.schema import ColumnSpec, ForeignKey, TableSpec
-from relscale.generation.signals import empty_signals, fill_signal, rank_signal
+from relscale.generation.signals import empty_signals, fill_signal
 from relscale.generation.sources import sample_source
 from relscale.generation.structure import CausalModel, sample_model
-from relscale.generation.tiles import Rule
+from relscale.generation.tiles import Nodes, Rule, Signals
 from relscale.generation.totals import AGGREGATIONS, PRODUCT
 
 COLUMNS = [ColumnSpec(name=f"feature_{i}", n_categories=k) for i, k in enumerate([0, 4, 0, 3, 0, 0])]
@@ -72,7 +71,7 @@ def make_case(seed: int, n_rows: int = N_ROWS, **mechanisms) -> Case:
     parents = make_parents(rng) if n_rows == N_ROWS else []
     collation = [_sample_collation(parent, config, rng) for parent in parents]
     rule = sample_rule(config.mechanisms, rng=rng)
-    edges = model.edges
+    edges = model.nodes.edges
     return Case(
         model=model,
         encoders=Coders(
@@ -85,12 +84,11 @@ def make_case(seed: int, n_rows: int = N_ROWS, **mechanisms) -> Case:
         collation=collation,
         sources={
             v: sample_source(
-                n_rows, int(model.n_categories[v]), is_activity=True, prior=config.sources, rng=rng
+                n_rows, int(model.nodes.n_categories[v]), is_activity=True, prior=config.sources, rng=rng
             )
-            for v in range(model.n_nodes)
-            if model.is_source(v)
+            for v in map(int, model.sources())
         },
-        foreign=foreign_terms(parents, collation, range(4), n_rows, rule),
+        foreign=foreign_terms(parents, collation, np.arange(4), n_rows, rule),
         rule=rule,
     )
 
@@ -105,48 +103,52 @@ def joined_embeddings(case: Case, *, interpolate: bool):
     n_rows = case.foreign.rows.shape[1]
     signals = empty_signals(model.n_nodes, n_rows, interpolate=interpolate)
     for v in range(model.n_nodes):
-        fill_signal(signals, v, values[v], is_class=bool(model.n_categories[v] > 0))
-        rank_signal(signals, v)
+        fill_signal(signals, v, values[v], is_class=bool(model.nodes.n_categories[v] > 0))
     for v in range(model.n_nodes):
-        if model.is_source(v):
+        if v in case.sources:
             np.testing.assert_array_equal(values[v], case.sources[v])
             continue
-        mode, first, last = int(model.aggregations[v]), int(model.first[v]), int(model.first[v + 1])
-        terms_of_parents = case.foreign.terms.get(mode, np.empty((0, 32), np.float32))
         ours = np.empty((n_rows, len(UNITS)), np.float32)
         for i, unit in enumerate(UNITS):
-            ours[:, i] = decoded(
-                unit, n_rows, signals, model.edges, first, last, mode, terms_of_parents, case.foreign.rows,
-                case.rule,
-            )  # fmt: skip
+            ours[:, i] = decoded(v, unit, signals, model.nodes, case)
         terms = oracle.terms_of(model, case.encoders, v, values, case.parents, case.collation)
         terms = terms[:, :, UNITS]
-        yield v, values, ours, oracle.join(AGGREGATIONS[mode], terms), terms
+        yield v, values, ours, oracle.join(AGGREGATIONS[model.nodes.aggregations[v]], terms), terms
 
 
-def decoded(unit: int, n_rows: int, *node) -> np.ndarray:
+def decoded(v: int, unit: int, signals: Signals, nodes: Nodes, case: Case) -> np.ndarray:
     """One unit of a node's joined terms: what a decoder shows that has only the matrix of that unit."""
-    zeros, one = np.zeros(1, np.int64), np.ones(1, np.int64)
-    reader = Networks(
+    n_nodes = len(nodes.n_categories)
+    zeros, ones = np.zeros(n_nodes, np.int64), np.ones(n_nodes, np.int64)
+    readers = Networks(
         weights=(np.arange(WIDTH) == unit).astype(np.float32),
-        first=np.array([0, 1]),
+        first=np.arange(n_nodes + 1),
         start=zeros,
-        n_in=WIDTH * one,
-        n_out=one,
-        activation=-one,
-        gain=np.ones(1, np.float32),
+        n_in=WIDTH * ones,
+        n_out=ones,
+        activation=-ones,
+        gain=np.ones(n_nodes, np.float32),
         waves=np.zeros((1, 3, 7), np.float32),
         wave_of=zeros,
     )
-    numbers, codes = np.empty(n_rows, np.float32), np.empty(0, np.int32)
-    no_classes, no_noise = np.empty((0, WIDTH), np.float32), np.zeros(NOISE_LEVELS, np.float32)
-    compute_node(*node, reader, 0, no_classes, no_noise, KEY, numbers, codes)
-    return numbers
+    # Only node v has edges; all others count as sources.
+    ends = np.where(np.arange(n_nodes + 1) <= v, nodes.first[v], nodes.first[v + 1])
+    others = np.where(np.arange(n_nodes) == v, 0, nodes.n_categories)
+    own = nodes._replace(first=ends, decoders=readers, n_categories=others)
+    copies = signals._replace(numbers=signals.numbers.copy(), coded=signals.coded.copy())
+    compute_nodes(copies, own, case.foreign, case.rule, Noise(np.float32(0), KEY))
+    return copies.numbers[v].copy()
+
+
+def without_noise(model: CausalModel) -> CausalModel:
+    """The model with noise of all but 1/2 before its scaling."""
+    nodes = model.nodes._replace(noises=np.full_like(model.nodes.noises, 1e5))
+    return dataclasses.replace(model, nodes=nodes)
 
 
 def relative_error(case: Case, v: int, found: np.ndarray, expected: np.ndarray, terms: np.ndarray):
     """Error over the sum of absolute terms, which is what rounding is relative to; a product has no sum."""
-    is_product = case.model.aggregations[v] == PRODUCT
+    is_product = case.model.nodes.aggregations[v] == PRODUCT
     scale = np.abs(expected) if is_product else np.abs(terms).sum(axis=0)
     return np.abs(found - expected) / (scale + 1e-30)  # products may be 0
 
@@ -162,7 +164,7 @@ def test_exact_propagation_is_its_definition_up_to_rounding(mode: str, seed: int
             case.model, case.encoders, v, values, case.parents, case.collation, np.float32
         )
         plain = plain[:, :, UNITS]
-        plain = oracle.join(AGGREGATIONS[case.model.aggregations[v]], plain)
+        plain = oracle.join(AGGREGATIONS[case.model.nodes.aggregations[v]], plain)
         error = relative_error(case, v, ours, expected, terms)
         rounding = relative_error(case, v, plain, expected, terms)
         for share in (0.5, 0.99, 1.0):
@@ -189,14 +191,14 @@ def test_interpolation_keeps_to_the_definition(n_rows: int, seed: int) -> None:
 def test_values_are_decoded_from_the_blurred_embedding(seed: int) -> None:
     """Without noise: numbers are the decoder's output and classes its largest logit."""
     case = make_case(seed, activations=("tanh", "softsign"), aggregations=("sum",))
-    quiet = dataclasses.replace(case.model, noises=np.full_like(case.model.noises, 1e5))  # all but 1/2
+    quiet = without_noise(case.model)
     values = propagate(quiet, case.sources, case.foreign, KEY, case.rule, interpolate=False)
     for v in range(case.model.n_nodes):
-        if case.model.is_source(v):
+        if v in case.sources:
             continue
         terms = oracle.terms_of(case.model, case.encoders, v, values, case.parents, case.collation)
         expected = oracle.decode(case.model, v, oracle.join("sum", terms) + 0.5 / 32)
-        if case.model.n_categories[v]:
+        if case.model.nodes.n_categories[v]:
             assert np.mean(expected.argmax(axis=1) == values[v]) > 0.99
         else:
             np.testing.assert_allclose(values[v], expected, atol=2e-3 * np.abs(expected).max())
@@ -206,8 +208,8 @@ def test_paper_rows_draw_their_own_activations() -> None:
     """With one activation to draw from, drawing by row changes nothing; with several, equal rows differ."""
     one = make_case(0, activations=("tanh",), propagation_modes=("type_eager",))
     frozen = propagate(one.model, one.sources, one.foreign, KEY, one.rule, interpolate=False)
-    by_row = one.rule._replace(activations=one.model.edges.networks.activation[:1])
-    resampled = foreign_terms(one.parents, one.collation, range(4), N_ROWS, by_row)
+    by_row = one.rule._replace(activations=one.model.nodes.edges.networks.activation[:1])
+    resampled = foreign_terms(one.parents, one.collation, np.arange(4), N_ROWS, by_row)
     values = propagate(one.model, one.sources, resampled, KEY, by_row, interpolate=False)
     for v in values:
         np.testing.assert_allclose(values[v], frozen[v], rtol=1e-3, atol=1e-3)
@@ -215,9 +217,9 @@ def test_paper_rows_draw_their_own_activations() -> None:
         0, 500, activations=("relu", "tanh", "softsign"), activation_resampling="per_row",
         propagation_modes=("type_lazy",), aggregations=("sum",),
     )  # fmt: skip
-    model = dataclasses.replace(several.model, noises=np.full_like(several.model.noises, 1e5))  # all but 1/2
+    model = without_noise(several.model)
     same = {v: np.full_like(source, source[0]) for v, source in several.sources.items()}
-    inner = next(v for v in range(model.n_nodes) if not model.is_source(v))
+    inner = next(v for v in range(model.n_nodes) if v not in same)
     frozen_rule = several.rule._replace(activations=np.empty(0, np.int64))
     spread, quiet = (
         np.std(propagate(model, same, several.foreign, KEY, rule, interpolate=False)[inner])

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from scipy.stats import beta, kstest
 
-from relscale.generation.noise import NOISE_LEVELS, beta_quantiles, blur
+from relscale.generation.noise import NOISE_LEVELS, blur, fill_quantiles
 from relscale.generation.tiles import TILE, WIDTH
 
 KEYS = (np.uint32(5), np.uint32(6))
+
+
+def beta_quantiles(a: float, b: float) -> np.ndarray:
+    table = np.empty(NOISE_LEVELS, np.float32)
+    fill_quantiles(float(a), float(b), np.float32(1), table)
+    return table
 
 
 def draw(levels: np.ndarray, row: int, lanes: int = TILE) -> np.ndarray:

@@ -18,14 +18,14 @@ def draw(seed: int, **mechanisms) -> CausalModel:
 @pytest.mark.parametrize("seed", range(12))
 def test_nodes_are_columns_and_their_ancestors_in_topological_order(seed: int) -> None:
     model = draw(seed)
-    tails = model.edges.tail
+    nodes, tails = model.nodes, model.nodes.edges.tail
     read = set(tails.tolist())
-    assert len(tails) == model.first[-1] == len(model.edges.weight)
+    assert len(tails) == nodes.first[-1] == len(nodes.edges.weight)
     for v in range(model.n_nodes):
-        into = tails[model.first[v] : model.first[v + 1]]
+        into = tails[nodes.first[v] : nodes.first[v + 1]]
         assert (into < v).all()
         assert len(set(into.tolist())) == len(into)
-        assert model.is_source(v) == (len(into) == 0)
+        assert (v in model.sources()) == (len(into) == 0)
         assert v in model.column_nodes or v in read
     assert len(set(model.column_nodes.tolist())) == len(COLUMNS)
     assert sorted(model.order.tolist()) == list(range(len(COLUMNS)))
@@ -33,19 +33,21 @@ def test_nodes_are_columns_and_their_ancestors_in_topological_order(seed: int) -
 
 def test_eager_nodes_carry_their_types_and_lazy_ones_numbers() -> None:
     eager = draw(0, propagation_modes=("type_eager",))
-    assert eager.n_categories[eager.column_nodes].tolist() == [0, 3, 0, 7, 2]
-    np.testing.assert_array_equal(eager.edges.n_categories, eager.n_categories[eager.edges.tail])
-    np.testing.assert_array_equal(eager.decoders.n_categories, eager.n_categories)
-    assert not draw(0, propagation_modes=("type_lazy",)).n_categories.any()
+    nodes = eager.nodes
+    assert nodes.n_categories[eager.column_nodes].tolist() == [0, 3, 0, 7, 2]
+    np.testing.assert_array_equal(nodes.edges.n_categories, nodes.n_categories[nodes.edges.tail])
+    starts = np.cumsum(nodes.n_categories) - nodes.n_categories
+    np.testing.assert_array_equal(nodes.class_start, starts)
+    assert not draw(0, propagation_modes=("type_lazy",)).nodes.n_categories.any()
 
 
 def test_constant_encoders_are_those_that_see_nothing() -> None:
     """A sparse first matrix of a single input is zero; other laws have no zero line."""
     sparse = draw(1, propagation_modes=("type_lazy",), initialisers=("sparse",))
-    assert sparse.edges.constant.all()
+    assert sparse.nodes.edges.constant.all()
     normal = draw(1, propagation_modes=("type_lazy",), initialisers=("xavier_normal",))
-    assert not normal.edges.constant.any()
-    eager = draw(0, propagation_modes=("type_eager",), initialisers=("sparse",)).edges
+    assert not normal.nodes.edges.constant.any()
+    eager = draw(0, propagation_modes=("type_eager",), initialisers=("sparse",)).nodes.edges
     np.testing.assert_array_equal(eager.constant, eager.n_categories == 0)
 
 
@@ -58,9 +60,9 @@ def test_hidden_nodes_outnumber_columns_by_the_ratio() -> None:
 
 
 def test_noise_comes_from_the_range_or_from_the_pairs() -> None:
-    ranged = np.concatenate([draw(s).noises for s in range(10)])
+    ranged = np.concatenate([draw(s).nodes.noises for s in range(10)])
     assert 0.5 <= ranged.min() < 0.7
     assert 4.8 < ranged.max() < 5
     pairs = ((0.5, 0.5), (4.0, 1.0))
-    drawn = np.concatenate([draw(s, noise_pairs=pairs).noises for s in range(10)])
+    drawn = np.concatenate([draw(s, noise_pairs=pairs).nodes.noises for s in range(10)])
     assert {tuple(pair) for pair in drawn.tolist()} == set(pairs)
