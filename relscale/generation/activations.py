@@ -79,10 +79,10 @@ def _swing(h: np.ndarray, quarter: int) -> None:
 _FLOATS = types.CPointer(types.float32)
 
 
-@linked(types.void(types.int64, _FLOATS, types.int64, _FLOATS), __file__, arithmetic.__file__)
-def relscale_activate(code, values, size, waves_of_mixture):  # type: ignore[no-untyped-def]
+@linked(types.void(types.int64, _FLOATS, types.int64, _FLOATS, _FLOATS), __file__, arithmetic.__file__)
+def relscale_activate(code, values, size, waves_of_mixture, spare):  # type: ignore[no-untyped-def]
     """`activate` for arrays given by pointers."""
-    h, waves = carray(values, size), carray(waves_of_mixture, (3, MAX_WAVES))
+    h, waves, room = carray(values, size), carray(waves_of_mixture, (3, MAX_WAVES)), carray(spare, 2 * size)
     if code == RELU:
         for i in range(size):
             h[i] = ZERO if h[i] < ZERO else h[i]
@@ -155,9 +155,11 @@ def relscale_activate(code, values, size, waves_of_mixture):  # type: ignore[no-
         for i in range(size):
             h[i] += HALF * (np.sqrt(h[i] * h[i] + ONE) - ONE)
     elif code == SINE_MIXTURE:
-        total, wave = np.zeros(size, np.float32), np.empty(size, np.float32)
+        total, wave = room[:size], room[size : 2 * size]
+        for i in range(size):
+            total[i] = ZERO
         for term in range(waves.shape[1]):
-            amplitude, frequency, phase = waves[:, term]
+            amplitude, frequency, phase = waves[0, term], waves[1, term], waves[2, term]
             if amplitude != ZERO:
                 for i in range(size):
                     wave[i] = frequency * h[i] + phase
@@ -169,6 +171,9 @@ def relscale_activate(code, values, size, waves_of_mixture):  # type: ignore[no-
 
 
 @compiled
-def activate(code: int, h: np.ndarray, waves: np.ndarray) -> None:
-    """Apply the activation `code` in place to a flat float32 array; `waves` [3, MAX_WAVES] is a mixture's."""
-    relscale_activate(code, h.ctypes, h.size, waves.ctypes)
+def activate(code: int, h: np.ndarray, waves: np.ndarray, room: np.ndarray) -> None:
+    """Apply the activation `code` in place to a flat float32 array.
+
+    waves : float32 [3, MAX_WAVES], of a mixture; room : float32, twice as many as `h`.
+    """
+    relscale_activate(code, h.ctypes, h.size, waves.ctypes, room.ctypes)

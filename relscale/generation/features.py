@@ -14,7 +14,7 @@ from relscale.generation.schema import ColumnSpec, TableSpec
 from relscale.generation.signals import empty_signals, fill_signal
 from relscale.generation.sources import sample_source
 from relscale.generation.structure import CausalModel, make_edges, sample_model
-from relscale.generation.tiles import Rule
+from relscale.generation.tiles import TILE, Rule
 from relscale.generation.totals import AGGREGATIONS, SUM
 
 NOISE_SHARE = np.float32(1 / 32)
@@ -101,6 +101,7 @@ def sample_rule(prior: MechanismPrior, *, rng: np.random.Generator) -> Rule:
         hidden_limit=np.float32(np.inf if prior.hidden_limit is None else prior.hidden_limit),
         activations=np.array([ACTIVATIONS.index(a) for a in prior.activations if by_row], np.int64),
         key=rng.integers(2**32, size=2, dtype=np.uint32),
+        room=np.empty((4, WIDTH * TILE), np.float32),
     )
 
 

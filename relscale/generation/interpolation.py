@@ -12,7 +12,7 @@ import numpy as np
 from relscale.generation.arithmetic import exp
 from relscale.generation.networks import WIDTH
 from relscale.generation.ranks import BLOCK
-from relscale.generation.tiles import TILE, Edges, Rule, encode, tile, transpose
+from relscale.generation.tiles import ANY_ROW, TILE, Edges, Rule, encode, tile, transpose
 from relscale.generation.totals import EXPSUM, MAX, PRODUCT, SUM, add_exp, combine_rows
 from relscale.generation.vectors import add_line, put_line, raise_line, scale_line
 from relscale.platform.compiled import compiled
@@ -62,7 +62,6 @@ class Tables(NamedTuple):
     straight: np.ndarray
 
 
-@compiled
 def empty_tables(n_edges: int, n_knots: int) -> Tables:
     """Room for that many edges, with so many knots each."""
     room = n_edges * n_knots
@@ -73,13 +72,13 @@ def empty_tables(n_edges: int, n_knots: int) -> Tables:
         np.empty(room, np.float32),
         np.zeros(n_edges, np.int64),
         np.empty((room, 2), np.int32),
-        np.empty(room, np.bool_),
+        np.empty(room, bool),
         np.empty((room, WIDTH), np.float32),
         np.empty((n_edges, BLOCK), np.int16),
         np.empty((KNOTS, 3), np.int32),
         np.empty(BLOCK, np.int32),
         np.empty((1, WIDTH), np.float32),
-        np.arange(TILE).astype(np.int32),
+        np.arange(TILE, dtype=np.int32),
     )
 
 
@@ -150,7 +149,7 @@ def _compute_knots(
         a, b = tile(scratch[0], count), tile(scratch[1], count)
         for k in range(count):
             a[0, k] = ladder[tables.rungs[start + k]]
-        terms, size = b if encode(edges, e, a, b, rule, 0) else a, scratch[2]
+        terms, size = b if encode(edges, e, a, b, rule, ANY_ROW) else a, scratch[2]
         transpose(terms, tables.terms[start : start + count])
         for k in range(count):
             size[k] = ZERO
@@ -218,8 +217,8 @@ def find_intervals(
         rows = scratch[2, : len(some) * WIDTH].reshape((len(some), WIDTH))
         for r in range(len(some)):
             a[0, r] = x[some[r]]
-        transpose(b if encode(edges, e, a, b, rule, 0) else a, rows)
-        combine_rows(mode, rows, 0, tables.straight, some, 0, len(some), total, spare)
+        transpose(b if encode(edges, e, a, b, rule, ANY_ROW) else a, rows)
+        combine_rows(mode, rows, ANY_ROW, tables.straight, some, ANY_ROW, len(some), total, spare)
 
 
 @compiled

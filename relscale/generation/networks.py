@@ -154,7 +154,8 @@ def initialise(
     laws = names[rng.integers(len(names), size=len(start))]
     kept_share = np.ones(len(start)) if density is None else density
     key = rng.integers(2**32, size=2, dtype=np.uint32)
-    _fill(weights, start, n_in, n_out, laws, kept_share.astype(np.float32), key)
+    room = np.empty((2, int((n_in * n_out).max(initial=WIDTH))), np.float32)
+    _fill(weights, start, n_in, n_out, laws, kept_share.astype(np.float32), key, room)
 
 
 @kept(__file__, arithmetic.__file__)
@@ -166,6 +167,7 @@ def _fill(
     laws: np.ndarray,
     density: np.ndarray,
     key: np.ndarray,
+    room: np.ndarray,
 ) -> None:
     """Draw every matrix; element e of matrix m depends on (key, m, e) alone."""
     keys = (key[0], key[1])
@@ -186,7 +188,7 @@ def _fill(
             for i in range(size):
                 matrix[i] = sd * normal_quantile(np.float32(0.5) + share * (matrix[i] - np.float32(0.5)))
         if law == SPARSE:
-            _zero_half(matrix, n_in[m], n_out[m], m, keys)
+            _zero_half(matrix, n_in[m], n_out[m], m, keys, room[0, :size], room[1])
         if density[m] < 1:
             _thin(matrix, density[m], m, keys)
 
@@ -203,11 +205,19 @@ def _draw_uniforms(values: np.ndarray, m: int, use: int, keys: tuple[int, int]) 
 
 
 @inlined
-def _zero_half(matrix: np.ndarray, n_in: int, n_out: int, m: int, keys: tuple[int, int]) -> None:
+def _zero_half(
+    matrix: np.ndarray,
+    n_in: int,
+    n_out: int,
+    m: int,
+    keys: tuple[int, int],
+    chance: np.ndarray,
+    missing: np.ndarray,
+) -> None:
     """Set ceil(n_in / 2) uniformly chosen entries of every output's column to zero."""
-    chance = np.empty(n_in * n_out, np.float32)
     _draw_uniforms(chance, m, np.uint32(1), keys)
-    missing = np.full(n_out, np.float32((n_in + 1) // 2))  # still to be zeroed among the rows that follow
+    for column in range(n_out):  # still to be zeroed among the rows that follow
+        missing[column] = np.float32((n_in + 1) // 2)
     for row in range(n_in):
         left = np.float32(n_in - row)
         for column in range(n_out):

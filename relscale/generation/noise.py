@@ -7,36 +7,40 @@ from relscale.platform.compiled import compiled
 
 NOISE_LEVELS = 2**12
 """Equally likely values of a node's noise."""
-_KNOTS = 512
+DENSITY_KNOTS = 512
 TINY = np.float32(1e-30)
 
 
-_EDGES = np.linspace(0, np.pi / 2, _KNOTS + 1)
+_EDGES = np.linspace(0, np.pi / 2, DENSITY_KNOTS + 1)
 _MIDDLE = (_EDGES[1:] + _EDGES[:-1]) / 2
 _LOG_SINE, _LOG_COSINE = np.log(np.sin(_MIDDLE)).astype("f4"), np.log(np.cos(_MIDDLE)).astype("f4")
 _VALUES = (np.sin(_EDGES) ** 2).astype("f4")
 
 
 @compiled
-def fill_quantiles(alpha: float, beta: float, scale: float, quantiles: np.ndarray) -> None:
+def fill_quantiles(
+    alpha: float, beta: float, scale: float, quantiles: np.ndarray, density: np.ndarray
+) -> None:
     """Quantiles of Beta(alpha, beta) at (i + 1/2) / 4096, times `scale`, into a float32 [4096].
+
+    density : room, float32 [DENSITY_KNOTS].
 
     With x = sin(t)**2 the density of t is proportional to sin(t)**(2 alpha - 1) cos(t)**(2 beta - 1), which
     is smooth where that of x is not; it is integrated by the midpoint rule and inverted linearly.
     """
     power, other = np.float32(2 * alpha - 1), np.float32(2 * beta - 1)
-    density, most, mass = np.empty(_KNOTS, np.float32), np.float32(-np.inf), 0.0
-    for k in range(_KNOTS):
+    most, mass = np.float32(-np.inf), 0.0
+    for k in range(DENSITY_KNOTS):
         density[k] = power * _LOG_SINE[k] + other * _LOG_COSINE[k]
         most = max(most, density[k])
-    for k in range(_KNOTS):
+    for k in range(DENSITY_KNOTS):
         density[k] = exp(density[k] - most)
-    for k in range(_KNOTS):
+    for k in range(DENSITY_KNOTS):
         mass += density[k]
     first, below, step = 0, 0.0, mass / NOISE_LEVELS
-    for k in range(_KNOTS):
+    for k in range(DENSITY_KNOTS):
         above = below + density[k]
-        end = min(max(int(np.ceil(above / step - 0.5)), first), NOISE_LEVELS) if k < _KNOTS - 1 else NOISE_LEVELS
+        end = min(max(int(np.ceil(above / step - 0.5)), first), NOISE_LEVELS) if k < DENSITY_KNOTS - 1 else NOISE_LEVELS
         low, slope = scale * _VALUES[k], scale * (_VALUES[k + 1] - _VALUES[k]) / max(density[k], TINY)
         for i in range(first, end):
             share = np.float32((i + 0.5) * step - below)

@@ -8,10 +8,11 @@ from relscale.generation import interpolation, noise, ranks, tiles, totals
 from relscale.generation.arithmetic import bound
 from relscale.generation.interpolation import KNOTS, Tables, approximate, empty_tables, find_intervals, interpolate
 from relscale.generation.networks import WIDTH, Networks
-from relscale.generation.noise import NOISE_LEVELS, blur, fill_quantiles
+from relscale.generation.noise import DENSITY_KNOTS, NOISE_LEVELS, blur, fill_quantiles
 from relscale.generation.vectors import multiply
-from relscale.generation.ranks import block_size, rank
+from relscale.generation.ranks import BLOCK, Sorting, block_size, rank, sorting_room
 from relscale.generation.tiles import (
+    ANY_ROW,
     DECODING,
     TILE,
     Edges,
@@ -30,11 +31,11 @@ from relscale.generation.totals import (
     SUM,
     combine,
     combine_rows,
-    exponentials,
+    exponentiate,
     finish,
     reset,
 )
-from relscale.platform.compiled import compiled, inlined, kept, spliced
+from relscale.platform.compiled import compiled, inlined, kept
 
 SOURCES = (
     *(__file__, *tiles.SOURCES),
@@ -62,13 +63,24 @@ class Noise(NamedTuple):
     key: np.ndarray
 
 
-class _Buffers(NamedTuple):
+class Levels(NamedTuple):
+    """Room for the terms [.., WIDTH] of all levels that a node's edges read; those of edge i begin at start[i]."""
+
+    terms: np.ndarray
+    start: np.ndarray
+
+
+class Buffers(NamedTuple):
     """Room that all nodes of a table use in turn.
 
     total, spare  float32 [rows of a block, WIDTH]
     scratch       float32 [5, a tile]
     tables        of the edges of a node that are interpolated
+    levels        of the edges of a node that read codes
+    sorting       for the order of values
+    head          float32 [WIDTH * most classes]  a decoder's last matrix
     noise         float32 [NOISE_LEVELS]
+    density       float32 [DENSITY_KNOTS]
     chosen        uint16 [a tile]
     powers        float32 [rows of all parents, WIDTH]  exponentials of foreign terms
     numbers       int32 [rows of a block]  0, 1, 2, ...
@@ -79,21 +91,17 @@ class _Buffers(NamedTuple):
     spare: np.ndarray
     scratch: np.ndarray
     tables: Tables
+    levels: Levels
+    sorting: Sorting
+    head: np.ndarray
     noise: np.ndarray
+    density: np.ndarray
     chosen: np.ndarray
     powers: np.ndarray
     numbers: np.ndarray
     zeros: np.ndarray
 
 
-class _Levels(NamedTuple):
-    """Terms [.., WIDTH] of all levels that a node's edges read; those of edge i begin at start[i]."""
-
-    terms: np.ndarray
-    start: np.ndarray
-
-
-@kept(*SOURCES)
 def compute_nodes(signals: Signals, nodes: Nodes, foreign: Foreign, rule: Rule, noise: Noise) -> None:
     """Compute the values of every node that is not a source, decode(joined terms + noise), into `signals`.
 
@@ -105,56 +113,77 @@ def compute_nodes(signals: Signals, nodes: Nodes, foreign: Foreign, rule: Rule, 
     rule : clamps, and whether rows share their activations.
     noise : its size and random bits.
     """
-    n_rows, n_nodes, n_logexp, most_edges = signals.codes.shape[1], len(nodes.n_categories), 0, 1
-    for v in range(n_nodes):
-        n_logexp += 1 if nodes.aggregations[v] == LOGEXP and nodes.first[v] < nodes.first[v + 1] else 0
-        most_edges = max(most_edges, nodes.first[v + 1] - nodes.first[v])
-    size = block_size(n_rows)
-    has_powers = n_logexp > 0 and len(foreign.rows) > 0
-    buffers = _Buffers(
-        np.empty((size, WIDTH), np.float32),
-        np.empty((size if n_logexp > 0 else 0, WIDTH), np.float32),
-        np.zeros((5, WIDTH * TILE), np.float32),
-        empty_tables(most_edges, KNOTS if signals.ladder.shape[1] > 0 else 0),
-        np.empty(NOISE_LEVELS, np.float32),
-        np.empty(WIDTH * TILE, np.uint16),
-        exponentials(foreign.terms[foreign.place[LOGEXP]]) if has_powers else np.empty((0, WIDTH), np.float32),
-        np.arange(size).astype(np.int32),
-        np.zeros(size, np.int32),
+    _compute_nodes(signals, nodes, foreign, rule, noise, _make_buffers(signals, nodes, foreign))
+
+
+def _make_buffers(signals: Signals, nodes: Nodes, foreign: Foreign) -> Buffers:
+    n_rows, n_edges = signals.codes.shape[1], np.diff(nodes.first)
+    size = min(n_rows, BLOCK)
+    n_classes = int(nodes.n_categories.max(initial=1))
+    has_powers = len(foreign.rows) > 0 and (nodes.aggregations[n_edges > 0] == LOGEXP).any()
+    return Buffers(
+        total=np.empty((size, WIDTH), np.float32),
+        spare=np.empty((size, WIDTH), np.float32),
+        scratch=np.zeros((5, WIDTH * TILE), np.float32),
+        tables=empty_tables(int(n_edges.max(initial=0)), KNOTS if signals.ladder.shape[1] > 0 else 0),
+        levels=_make_levels(int(n_edges.max(initial=0)), n_classes),
+        sorting=sorting_room(n_rows),
+        head=np.empty(WIDTH * n_classes, np.float32),
+        noise=np.empty(NOISE_LEVELS, np.float32),
+        density=np.empty(DENSITY_KNOTS, np.float32),
+        chosen=np.empty(WIDTH * TILE, np.uint16),
+        powers=np.empty((foreign.terms.shape[1] if has_powers else 0, WIDTH), np.float32),
+        numbers=np.arange(size, dtype=np.int32),
+        zeros=np.zeros(size, np.int32),
     )
-    for v in range(n_nodes):
+
+
+def _make_levels(n_edges: int, n_classes: int) -> Levels:
+    room = n_edges * max(TILE, n_classes)
+    return Levels(np.empty((room, WIDTH), np.float32), np.zeros(n_edges + 1, np.int64))
+
+
+@kept(*SOURCES)
+def _compute_nodes(
+    signals: Signals, nodes: Nodes, foreign: Foreign, rule: Rule, noise: Noise, buffers: Buffers
+) -> None:
+    if len(buffers.powers) > 0:
+        exponentiate(foreign.terms[foreign.place[LOGEXP]].reshape(-1), buffers.powers.reshape(-1))
+    for v in range(len(nodes.n_categories)):
         if nodes.first[v] < nodes.first[v + 1]:
             _compute_node(signals, nodes, v, foreign, rule, noise, buffers)
             signals.coded[v] = nodes.n_categories[v] > 0
         if nodes.is_read[v] and signals.ladder.shape[1] > 0 and not signals.coded[v]:
-            rank(signals, v)
+            rank(signals, v, buffers.sorting)
 
 
-@spliced
+@compiled
 def _compute_node(
-    signals: Signals, nodes: Nodes, v: int, foreign: Foreign, rule: Rule, noise: Noise, buffers: _Buffers
+    signals: Signals, nodes: Nodes, v: int, foreign: Foreign, rule: Rule, noise: Noise, buffers: Buffers
 ) -> None:
     """Write the values of node v, block by block of rows."""
-    n_rows, n_blocked = signals.codes.shape[1], len(buffers.total)
+    n_rows = signals.codes.shape[1]
+    n_blocked = block_size(n_rows)
     k, class_start = nodes.n_categories[v], nodes.class_start[v]
-    alpha, beta = nodes.noises[v]
-    fill_quantiles(alpha, beta, noise.scale, buffers.noise)
+    fill_quantiles(nodes.noises[v, 0], nodes.noises[v, 1], noise.scale, buffers.noise, buffers.density)
     key = (noise.key[0] ^ np.uint32(v << 8), noise.key[1] ^ np.uint32(v << 8))
     mode = nodes.aggregations[v]
     mode = EXPSUM if mode == LOGEXP else mode
     first, last, edges, is_fast = nodes.first[v], nodes.first[v + 1], nodes.edges, signals.ladder.shape[1] > 0
-    levels = tabulate(signals, edges, first, last, rule, mode == EXPSUM, buffers.scratch)
+    tabulate(signals, edges, first, last, rule, mode == EXPSUM, buffers.levels, buffers.scratch)
     for e in range(first, last):
         buffers.tables.first[e - first + 1] = buffers.tables.first[e - first]
         if is_fast and not (edges.constant[e] or signals.coded[edges.tail[e]]):
             ladder = signals.ladder[edges.tail[e]]
             approximate(edges, e, ladder, rule, buffers.tables, e - first, buffers.scratch)
-    head, n_out = _head(nodes.decoders, v, nodes.classes[class_start : class_start + k])
-    start, end = 0, n_blocked if is_fast or mode != EXPSUM else min(TILE, n_rows)  # a first tile shows the range
+    n_out = _write_head(nodes.decoders, v, nodes.classes[class_start : class_start + k], buffers.head)
+    start, end = ANY_ROW, n_blocked
+    if mode == EXPSUM and not is_fast:
+        end = min(TILE, n_rows)  # a first tile shows whether exponentials stay in range
     while start < n_rows:
-        while not _join_block(signals, nodes, v, mode, foreign, rule, levels, start, end, buffers):
+        while not _join_block(signals, nodes, v, mode, foreign, rule, start, end, buffers):
             mode = LOGEXP
-            levels = tabulate(signals, edges, first, last, rule, False, buffers.scratch)
+            tabulate(signals, edges, first, last, rule, mode == EXPSUM, buffers.levels, buffers.scratch)
         for row in range(0, end - start, TILE):
             count, at = min(TILE, end - start - row), start + row
             a, b = tile(buffers.scratch[0], count), tile(buffers.scratch[1], count)
@@ -164,7 +193,7 @@ def _compute_node(
             blur(a, buffers.noise, at, key, buffers.chosen)
             if hide(nodes.decoders, v, a, b, rule, at, DECODING):
                 a, b = b, a
-            multiply(head, 0, WIDTH, n_out, a, b)
+            multiply(buffers.head, 0, WIDTH, n_out, a, b)
             if k == 0:
                 for r in range(count):
                     signals.numbers[v, at + r] = b[0, r]
@@ -175,10 +204,17 @@ def _compute_node(
 
 @compiled
 def tabulate(
-    signals: Signals, edges: Edges, first: int, last: int, rule: Rule, as_powers: bool, scratch: np.ndarray
-) -> _Levels:
-    """Terms, or their exponentials, of every level of coded signals, and of constant encoders."""
-    start = np.zeros(last - first + 1, np.int64)
+    signals: Signals,
+    edges: Edges,
+    first: int,
+    last: int,
+    rule: Rule,
+    as_powers: bool,
+    levels: Levels,
+    scratch: np.ndarray,
+) -> None:
+    """Write terms, or their exponentials, of every level of coded signals, and of constant encoders."""
+    start, terms = levels.start, levels.terms
     for e in range(first, last):
         n, tail = 0, edges.tail[e]
         if edges.constant[e]:
@@ -186,7 +222,6 @@ def tabulate(
         elif signals.coded[tail]:
             n = edges.n_categories[e] if edges.n_categories[e] > 0 else signals.n_levels[tail]
         start[e - first + 1] = start[e - first] + n
-    terms = np.empty((start[last - first], WIDTH), np.float32)
     for e in range(first, last):
         n = start[e - first + 1] - start[e - first]
         if n == 0:
@@ -199,12 +234,14 @@ def tabulate(
         else:
             for k in range(n):
                 a[0, k] = signals.levels[edges.tail[e], k]
-        own = b if encode(edges, e, a, b, rule, 0) else a
+        own = b if encode(edges, e, a, b, rule, ANY_ROW) else a
         transpose(own, terms[start[e - first] : start[e - first + 1]])
-    return _Levels(exponentials(terms) if as_powers else terms, start)
+    if as_powers:
+        flat = terms[: start[last - first]].reshape(-1)
+        exponentiate(flat, flat)
 
 
-@spliced
+@compiled
 def _join_block(
     signals: Signals,
     nodes: Nodes,
@@ -212,13 +249,12 @@ def _join_block(
     mode: int,
     foreign: Foreign,
     rule: Rule,
-    levels: _Levels,
     start: int,
     end: int,
-    buffers: _Buffers,
+    buffers: Buffers,
 ) -> bool:
     """Join the terms of the rows start to end into `buffers.total`; False if exponentials left their range."""
-    n, edges, tables, scratch = end - start, nodes.edges, buffers.tables, buffers.scratch
+    n, edges, tables, levels, scratch = end - start, nodes.edges, buffers.tables, buffers.levels, buffers.scratch
     total, spare = buffers.total[:n], buffers.spare[:n]
     reset(mode, total.reshape(-1), spare.reshape(-1))
     as_sum = SUM if mode == EXPSUM else mode  # of what is exponential already
@@ -236,7 +272,7 @@ def _join_block(
         stop = min(row + TILE, n)
         for key in range(len(foreign.rows)):
             codes = foreign.rows[key, start:end]
-            combine_rows(as_sum, terms, 0, codes, buffers.numbers, row, stop, total, spare)
+            combine_rows(as_sum, terms, ANY_ROW, codes, buffers.numbers, row, stop, total, spare)
         for e in range(first, last):
             tail = edges.tail[e]
             if (edges.constant[e] or signals.coded[tail]) and not by_row:
@@ -251,7 +287,7 @@ def _join_block(
     return finish(mode, total.reshape(-1), spare.reshape(-1))
 
 
-@spliced
+@compiled
 def _join_direct(
     signals: Signals,
     nodes: Nodes,
@@ -288,20 +324,23 @@ def _join_direct(
         )
 
 
-@inlined
-def _head(decoders: Networks, decoder: int, classes: np.ndarray) -> tuple[np.ndarray, int]:
-    """The decoder's last matrix, flat, multiplied by the class embeddings if there are any; its width."""
+@compiled
+def _write_head(decoders: Networks, decoder: int, classes: np.ndarray, head: np.ndarray) -> int:
+    """Write a decoder's last matrix, multiplied by the class embeddings if there are any; its width."""
     last = decoders.first[decoder + 1] - 1
-    n_out = decoders.n_out[last]
-    matrix = decoders.weights[decoders.start[last] : decoders.start[last] + WIDTH * n_out]
-    if len(classes) == 0:
-        return matrix, n_out
-    head = np.zeros((WIDTH, len(classes)), np.float32)
-    for j in range(WIDTH):
+    start, n_out, n_classes = decoders.start[last], decoders.n_out[last], len(classes)
+    if n_classes == 0:
         for i in range(WIDTH):
-            for k in range(len(classes)):
-                head[i, k] += matrix[i * WIDTH + j] * classes[k, j]
-    return head.reshape(-1), len(classes)
+            head[i] = decoders.weights[start + i]
+        return 1
+    for i in range(WIDTH):
+        for k in range(n_classes):
+            head[i * n_classes + k] = np.float32(0)
+        for j in range(n_out):
+            weight = decoders.weights[start + i * n_out + j]
+            for k in range(n_classes):
+                head[i * n_classes + k] += weight * classes[k, j]
+    return n_classes
 
 
 @inlined
@@ -315,7 +354,6 @@ def _choose(logits: np.ndarray, n_classes: int, codes: np.ndarray) -> None:
             logits[0, r] = max(logits[0, r], logits[k, r])
 
 
-@kept(*SOURCES)
 def join_columns(
     signals: Signals, edges: Edges, modes: np.ndarray, shares: np.ndarray, rule: Rule
 ) -> np.ndarray:
@@ -331,13 +369,29 @@ def join_columns(
     -------
     float32 [modes, n, WIDTH].
     """
-    n_rows = signals.codes.shape[1]
-    joined = np.empty((len(modes), n_rows, WIDTH), np.float32)
+    joined = np.empty((len(modes), signals.codes.shape[1], WIDTH), np.float32)
     spare = np.empty((len(modes), TILE * WIDTH), np.float32)
     scratch = np.zeros((5, WIDTH * TILE), np.float32)
-    raw, unclamped = scratch[2], Rule(np.float32(np.inf), rule.hidden_limit, rule.activations, rule.key)
-    levels = tabulate(signals, edges, 0, len(edges.tail), unclamped, False, scratch)
-    by_row = len(rule.activations) > 0
+    levels = _make_levels(len(edges.tail), int(edges.n_categories.max(initial=1)))
+    _join_columns(signals, edges, modes, shares, rule, joined, spare, scratch, levels)
+    return joined
+
+
+@kept(*SOURCES)
+def _join_columns(
+    signals: Signals,
+    edges: Edges,
+    modes: np.ndarray,
+    shares: np.ndarray,
+    rule: Rule,
+    joined: np.ndarray,
+    spare: np.ndarray,
+    scratch: np.ndarray,
+    levels: Levels,
+) -> None:
+    n_rows, raw, by_row = joined.shape[1], scratch[2], len(rule.activations) > 0
+    unclamped = Rule(np.float32(np.inf), rule.hidden_limit, rule.activations, rule.key, rule.room)
+    tabulate(signals, edges, ANY_ROW, len(edges.tail), unclamped, len(modes) == 0, levels, scratch)
     for row in range(0, n_rows, TILE):
         count = min(TILE, n_rows - row)
         rows = raw[: count * WIDTH].reshape((count, WIDTH))
@@ -360,4 +414,3 @@ def join_columns(
                 combine(modes[m], terms, joined[m, row : row + count].reshape(-1), spare[m])
         for m in range(len(modes)):
             finish(modes[m], joined[m, row : row + count].reshape(-1), spare[m])
-    return joined

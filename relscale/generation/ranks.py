@@ -1,5 +1,7 @@
 """Values put in order, compiled: few distinct ones become codes, many are sorted within blocks of rows."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from relscale.generation.tiles import Signals
@@ -19,33 +21,49 @@ def block_size(n_rows: int) -> int:
     return (n_rows + n_blocks - 1) // n_blocks
 
 
+class Sorting(NamedTuple):
+    """Room for `rank`: keys uint32 [2, n], rows int32 [2, n], counts int32 [4, 256], sample float32 [n]."""
+
+    keys: np.ndarray
+    rows: np.ndarray
+    counts: np.ndarray
+    sample: np.ndarray
+
+
+def sorting_room(n_rows: int) -> Sorting:
+    """Room for signals of that many rows."""
+    n = max(min(n_rows, BLOCK), SAMPLE + 1 if n_rows > BLOCK else 0)
+    keys, rows = np.empty((2, n), np.uint32), np.empty((3, n), np.int32)
+    return Sorting(keys, rows, np.empty((4, 256), np.int32), np.empty(n, np.float32))
+
+
 @compiled
-def rank(signals: Signals, place: int) -> None:
+def rank(signals: Signals, place: int, room: Sorting) -> None:
     """Fill in the order and the ladder of a signal of numbers."""
     values, order, ladder = signals.numbers[place], signals.order[place], signals.ladder[place]
-    size, room = block_size(len(values)), max(block_size(len(values)), len(ladder))
-    keys, rows = np.empty((2, room), np.uint32), np.empty((2, room), np.int32)
-    for start in range(0, len(values), size):
-        _sort(values[start : start + size], order[start : start + size], keys, rows)
-    if len(values) <= BLOCK:
-        for i in range(len(values)):
+    n, size, last = len(values), block_size(len(values)), len(ladder) - 1
+    for start in range(0, n, size):
+        _sort(values[start : start + size], order[start : start + size], room)
+    if n <= BLOCK:
+        for i in range(n):
             ladder[i] = values[order[i]]
         return
-    some, last = np.empty(len(ladder), np.float32), len(ladder) - 1
     for i in range(len(ladder)):
-        some[i] = values[i * (len(values) - 1) // last]
-    places = np.empty(len(ladder), np.int32)
-    _sort(some, places, keys, rows)
-    for i in range(1, last):
-        ladder[i] = some[places[i]]
-    ladder[0], ladder[last] = values.min(), values.max()
+        room.sample[i] = values[i * (n - 1) // last]
+    places = room.rows[2, : len(ladder)]
+    _sort(room.sample[: len(ladder)], places, room)
+    for i in range(len(ladder)):
+        ladder[i] = room.sample[places[i]]
+    for i in range(n):
+        ladder[0], ladder[last] = min(ladder[0], values[i]), max(ladder[last], values[i])
 
 
 @compiled
-def _sort(values: np.ndarray, order: np.ndarray, keys: np.ndarray, rows: np.ndarray) -> None:
+def _sort(values: np.ndarray, order: np.ndarray, room: Sorting) -> None:
     """Write the rows by ascending value: by the four bytes of their bits, the last first."""
-    n, bits = len(values), values.view(np.int32)
-    counts = np.zeros((4, 256), np.int32)
+    n, bits, keys, rows, counts = len(values), values.view(np.int32), room.keys, room.rows, room.counts
+    for i in range(counts.size):
+        counts[i // 256, i % 256] = 0
     for i in range(n):
         key = np.uint32(bits[i] ^ ((bits[i] >> 31) | SIGN))  # in the order of the numbers, negative ones too
         keys[0, i], rows[0, i] = key, i
@@ -53,23 +71,23 @@ def _sort(values: np.ndarray, order: np.ndarray, keys: np.ndarray, rows: np.ndar
             counts[byte, (key >> np.uint32(8 * byte)) & np.uint32(255)] += 1
     now = 0
     for byte in range(4):
-        shift, places = np.uint32(8 * byte), counts[byte]
-        if places[(keys[now, 0] >> shift) & np.uint32(255)] == n:
+        shift, then = np.uint32(8 * byte), 1 - now
+        if counts[byte, (keys[now, 0] >> shift) & np.uint32(255)] == n:
             continue
         place = 0
         for value in range(256):
-            count = places[value]
-            places[value] = place
+            count = counts[byte, value]
+            counts[byte, value] = place
             place += count
-        then = 1 - now
         for i in range(n):
             key = keys[now, i]
             value = (key >> shift) & np.uint32(255)
-            place = places[value]
+            place = counts[byte, value]
             keys[then, place], rows[then, place] = key, rows[now, i]
-            places[value] = place + 1
+            counts[byte, value] = place + 1
         now = then
-    order[:] = rows[now, :n]
+    for i in range(n):
+        order[i] = rows[now, i]
 
 
 @kept(__file__)

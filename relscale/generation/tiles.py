@@ -9,19 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from relscale.generation import activations, arithmetic, vectors
-from relscale.generation.activations import MAX_WAVES, activate
+from relscale.generation.activations import activate
 from relscale.generation.arithmetic import bound, random_bits
 from relscale.generation.networks import WIDTH, Networks
 from relscale.generation.vectors import multiply
-from relscale.platform.compiled import compiled, inlined
+from relscale.platform.compiled import compiled, inlined, spliced
 
 TILE = 128
 SOURCES = (__file__, activations.__file__, arithmetic.__file__, vectors.__file__)
 """Files whose code goes into compiled callers of this module."""
 
 ZERO = np.float32(0)
-ENCODING, DECODING = range(2)
+ENCODING, DECODING = np.int64(0), np.int64(1)  # not literals, each of which is compiled for
 """Sets of networks, whose layers are numbered from 0 on in each."""
+ANY_ROW = np.int64(0)
+"""Where networks do not depend on the row."""
 
 
 class Signals(NamedTuple):
@@ -99,15 +101,17 @@ class Rule(NamedTuple):
     activations  int64         none: a layer's activation is the same for all rows; else codes, of which every
                                row draws one afresh in every layer
     key          uint32 [2]    of the random bits that draw them
+    room         float32 [4, WIDTH * TILE]  for hidden units on the way
     """
 
     term_limit: np.float32
     hidden_limit: np.float32
     activations: np.ndarray
     key: np.ndarray
+    room: np.ndarray
 
 
-@inlined
+@spliced
 def tile(buffer: np.ndarray, count: int) -> np.ndarray:
     """Room for the embeddings of `count` rows, at most TILE, in a flat buffer; [WIDTH, lanes]."""
     lanes = (count + 15) // 16 * 16
@@ -124,9 +128,9 @@ def hide(nets: Networks, net: int, a: np.ndarray, b: np.ndarray, rule: Rule, row
         multiply(nets.weights, nets.start[layer], nets.n_in[layer], nets.n_out[layer], a, b)
         hidden = b[: nets.n_out[layer]]
         if len(rule.activations) == 0:
-            activate(nets.activation[layer], hidden.reshape(-1), nets.waves[nets.wave_of[layer]])
+            activate(nets.activation[layer], hidden.reshape(-1), nets.waves[nets.wave_of[layer]], rule.room[0])
         else:
-            _activate_by_row(hidden, rule, row, layer, use)
+            _activate_by_row(hidden, rule, row, layer, use, nets.waves[0])
         flat, gain, limit = hidden.reshape(-1), nets.gain[layer], rule.hidden_limit
         for i in range(len(flat)):
             flat[i] = bound(gain * flat[i], limit)
@@ -135,17 +139,24 @@ def hide(nets: Networks, net: int, a: np.ndarray, b: np.ndarray, rule: Rule, row
 
 
 @compiled
-def _activate_by_row(hidden: np.ndarray, rule: Rule, row: int, layer: int, use: int) -> None:
+def _activate_by_row(
+    hidden: np.ndarray, rule: Rule, row: int, layer: int, use: int, waves: np.ndarray
+) -> None:
     """Apply to each row, a column of `hidden`, an activation of its own."""
-    names, keys = rule.activations, (rule.key[0], rule.key[1])
-    before, waves = hidden.copy(), np.zeros((3, MAX_WAVES), np.float32)
-    for i in range(len(names)):
-        after = before.copy()
-        activate(names[i], after.reshape(-1), waves)
-        for r in range(hidden.shape[1]):
+    names, keys, size = rule.activations, (rule.key[0], rule.key[1]), hidden.size
+    flat, before, after = hidden.reshape(-1), rule.room[2, :size], rule.room[3, :size]
+    lanes = hidden.shape[1]
+    for i in range(size):
+        before[i] = flat[i]
+    for k in range(len(names)):
+        for i in range(size):
+            after[i] = before[i]
+        activate(names[k], after, waves, rule.room[0])
+        for r in range(lanes):
             bits = random_bits(np.uint32(row + r), np.uint32(layer), np.uint32(use), keys)
-            if np.uint64(bits[0]) * np.uint64(len(names)) >> np.uint64(32) == i:
-                hidden[:, r] = after[:, r]
+            if np.uint64(bits[0]) * np.uint64(len(names)) >> np.uint64(32) == k:
+                for j in range(hidden.shape[0]):
+                    hidden[j, r] = after[j * lanes + r]
 
 
 @compiled
@@ -168,10 +179,13 @@ def read(signals: Signals, edges: Edges, e: int, row: int, count: int, inputs: n
     """Inputs of edge e's encoder for some rows: numbers into the first line, class embeddings into all."""
     tail = edges.tail[e]
     if not signals.coded[tail]:
-        inputs[0, :count] = signals.numbers[tail, row : row + count]
+        for r in range(count):
+            inputs[0, r] = signals.numbers[tail, row + r]
         return
     for r in range(count):
-        inputs[:, r] = edges.classes[edges.class_start[e] + signals.codes[tail, row + r]]
+        place = edges.class_start[e] + signals.codes[tail, row + r]
+        for j in range(WIDTH):
+            inputs[j, r] = edges.classes[place, j]
 
 
 @inlined

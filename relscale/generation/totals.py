@@ -8,9 +8,8 @@ from relscale.platform.compiled import compiled, inlined
 
 AGGREGATIONS = ("sum", "max", "product", "logexp")
 """Names by code."""
-SUM, MAX, PRODUCT, LOGEXP = range(4)
-EXPSUM = 4
-"""Log-sum-exp as the logarithm of a plain sum of exponentials: faster, where it stays in range."""
+SUM, MAX, PRODUCT, LOGEXP, EXPSUM = map(np.int64, range(5))  # not literals, each of which is compiled for
+"""Their codes; the last is log-sum-exp as the logarithm of a plain sum: faster, where that stays in range."""
 
 ZERO, ONE = np.float32(0), np.float32(1)
 LEAST, MOST = np.float32(1e-30), np.float32(1e30)
@@ -105,10 +104,7 @@ def finish(mode: int, total: np.ndarray, spare: np.ndarray) -> bool:
 
 
 @compiled
-def exponentials(terms: np.ndarray) -> np.ndarray:
-    """Of each, in a new array."""
-    powers = np.empty_like(terms)
-    flat, out = terms.reshape(-1), powers.reshape(-1)
-    for i in range(len(flat)):
-        out[i] = exp(flat[i])
-    return powers
+def exponentiate(terms: np.ndarray, powers: np.ndarray) -> None:
+    """Write the exponential of each term, both flat."""
+    for i in range(len(terms)):
+        powers[i] = exp(terms[i])

@@ -17,22 +17,27 @@ _OPTIONS: dict[str, Any] = {
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper of compiled functions."""
-    return njit(**_OPTIONS)(function)
+    """Compile a helper of compiled functions, which cannot make new arrays.
+
+    Without the counting of references to arrays, code is shorter, faster and compiled in half the time.
+    """
+    return njit(_nrt=False, **_OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a helper of compiled functions, always into its callers: loops around it stay vector loops."""
-    return njit(forceinline=True, **_OPTIONS)(function)
+    return njit(_nrt=False, forceinline=True, **_OPTIONS)(function)
 
 
 def spliced(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a helper part of its only caller before that is compiled: each level of calls is compiled anew."""
-    return njit(inline="always", **_OPTIONS)(function)
+    """Write a helper of compiled functions out in its callers: it may return a part of an array."""
+    return njit(inline="always", _nrt=False, **_OPTIONS)(function)
 
 
 def kept(*sources: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile an entry point without Python's lock, and keep its machine code for later processes.
+
+    It cannot make new arrays: its caller does.
 
     Compiling takes seconds, which every new worker would pay. The code lies beside the function's file or in
     the user's cache folder; where neither can be written it is compiled anew.
@@ -44,10 +49,10 @@ def kept(*sources: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            dispatcher = njit(nogil=True, cache=True, **_OPTIONS)(function)
+            dispatcher = njit(_nrt=False, nogil=True, cache=True, **_OPTIONS)(function)
             dispatcher._cache._cache_file._source_stamp = _stamp(sources)
         except (RuntimeError, AttributeError):  # no folder can be written, or another numba
-            dispatcher = njit(nogil=True, **_OPTIONS)(function)
+            dispatcher = njit(_nrt=False, nogil=True, **_OPTIONS)(function)
         return dispatcher
 
     return compile_

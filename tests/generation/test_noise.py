@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, kstest
 
-from relscale.generation.noise import NOISE_LEVELS, blur, fill_quantiles
+from relscale.generation.noise import DENSITY_KNOTS, NOISE_LEVELS, blur, fill_quantiles
 from relscale.generation.tiles import TILE, WIDTH
 
 KEYS = (np.uint32(5), np.uint32(6))
@@ -12,7 +12,7 @@ KEYS = (np.uint32(5), np.uint32(6))
 
 def beta_quantiles(a: float, b: float) -> np.ndarray:
     table = np.empty(NOISE_LEVELS, np.float32)
-    fill_quantiles(float(a), float(b), np.float32(1), table)
+    fill_quantiles(float(a), float(b), np.float32(1), table, np.empty(DENSITY_KNOTS, np.float32))
     return table
 
 
