@@ -9,28 +9,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from relscale.generation.arithmetic import exp
 from relscale.generation.networks import WIDTH
 from relscale.generation.ranks import BLOCK
 from relscale.generation.tiles import ANY_ROW, TILE, Edges, Rule, encode, tile, transpose
-from relscale.generation.totals import EXPSUM, MAX, PRODUCT, SUM, add_exp, combine_rows
+from relscale.generation.totals import MAX, PRODUCT, SUM, combine, combine_rows
 from relscale.generation.vectors import add_line, put_line, raise_line, scale_line
 from relscale.platform.compiled import compiled
 
 PAIRS = 7
 """Pairs of intervals at first: their 15 knots fill 16 lanes."""
-KNOTS = 1024
-"""Knots of a table, at most."""
+KNOTS, MANY_KNOTS = 256, 1024
+"""Knots of a table, at most: of a signal of one block of rows, and of more. What a table leaves, the next may use."""
 FEWEST = 8
 """Rungs that a pair must span to be divided: it is as cheap to compute the rows of a smaller one."""
 TOLERANCE = np.float32(1e-3)
 """Error of interpolation relative to an edge's typical term, at the middle of a pair of intervals."""
 
 ZERO, ONE = np.float32(0), np.float32(1)
+NOTHING = np.float32(-1e30)
+"""A term that adds nothing to a sum of exponentials."""
 
 
 class Tables(NamedTuple):
-    """Room for the tables of several edges [E], one after the other, each of up to KNOTS knots and intervals.
+    """Room for the tables of several edges [E], one after the other.
 
     first        int64 [E + 1]              of the knots, and of the intervals, of each table
     rungs        int32 [..]                 of a knot, on its signal's ladder
@@ -39,11 +40,13 @@ class Tables(NamedTuple):
     n_intervals  int64 [E]
     intervals    int32 [.., 2]              knots at the lower and the upper end
     good         bool [..]                  between them, terms may be interpolated
-    slopes       float32 [.., WIDTH]        of good intervals
+    origins      float32 [..]               of intervals: x at the lower end
+    bases        float32 [.., WIDTH]        their terms there
+    slopes       float32 [.., WIDTH]        and the rise of these with x
     places       int16 [E, BLOCK]           the interval of each row of a block, -1 if it is not good
-    pairs        int32 [KNOTS, 3]           of intervals still to be tested: lower end, middle, upper end
+    pairs        int32 [.., 3]              of intervals still to be tested: lower end, middle, upper end
     stray        int32 [BLOCK]              rows that are computed as they are
-    line         float32 [1, WIDTH]         interpolated terms
+    lines        float32 [TILE, WIDTH]      interpolated terms
     straight     int32 [TILE]               0, 1, 2, ...
     """
 
@@ -54,11 +57,13 @@ class Tables(NamedTuple):
     n_intervals: np.ndarray
     intervals: np.ndarray
     good: np.ndarray
+    origins: np.ndarray
+    bases: np.ndarray
     slopes: np.ndarray
     places: np.ndarray
     pairs: np.ndarray
     stray: np.ndarray
-    line: np.ndarray
+    lines: np.ndarray
     straight: np.ndarray
 
 
@@ -73,11 +78,13 @@ def empty_tables(n_edges: int, n_knots: int) -> Tables:
         np.zeros(n_edges, np.int64),
         np.empty((room, 2), np.int32),
         np.empty(room, bool),
+        np.empty(room, np.float32),
+        np.empty((room, WIDTH), np.float32),
         np.empty((room, WIDTH), np.float32),
         np.empty((n_edges, BLOCK), np.int16),
-        np.empty((KNOTS, 3), np.int32),
+        np.empty((room, 3), np.int32),
         np.empty(BLOCK, np.int32),
-        np.empty((1, WIDTH), np.float32),
+        np.empty((TILE, WIDTH), np.float32),
         np.arange(TILE, dtype=np.int32),
     )
 
@@ -93,7 +100,7 @@ def approximate(
     """
     rungs, terms, sizes, base = tables.rungs, tables.terms, tables.sizes, tables.first[t]
     intervals, good, pairs = tables.intervals, tables.good, tables.pairs
-    end_knot, n = base + 2 * PAIRS + 1, base
+    end_knot, n, most = base + 2 * PAIRS + 1, base, (t + 1) * (len(rungs) // len(tables.n_intervals))
     for k in range(2 * PAIRS + 1):
         rungs[base + k] = k * (len(ladder) - 1) // (2 * PAIRS)
     _compute_knots(edges, e, ladder, rule, tables, base, end_knot, scratch)
@@ -111,7 +118,7 @@ def approximate(
                 intervals[n, 0], intervals[n, 1], good[n] = low, middle, True
                 intervals[n + 1, 0], intervals[n + 1, 1], good[n + 1] = middle, high, True
                 n += 2
-            elif rungs[high] - rungs[low] < FEWEST or end_knot + 2 > base + KNOTS:
+            elif rungs[high] - rungs[low] < FEWEST or end_knot + 2 > most:
                 intervals[n, 0], intervals[n, 1], good[n] = low, high, False
                 n += 1
             else:
@@ -123,13 +130,14 @@ def approximate(
         _compute_knots(edges, e, ladder, rule, tables, known, end_knot, scratch)
         first = end
     tables.n_intervals[t], tables.first[t + 1] = n - base, end_knot
-    slopes = tables.slopes
     for i in range(base, n):
         low, high = intervals[i, 0], intervals[i, 1]
-        width = ladder[rungs[high]] - ladder[rungs[low]]
+        start, width = ladder[rungs[low]], ladder[rungs[high]] - ladder[rungs[low]]
         per_x = ONE / width if width > ZERO else ZERO
+        tables.origins[i] = start
         for j in range(WIDTH):
-            slopes[i, j] = (terms[high, j] - terms[low, j]) * per_x
+            tables.bases[i, j] = terms[low, j]
+            tables.slopes[i, j] = (terms[high, j] - terms[low, j]) * per_x
 
 
 @compiled
@@ -225,7 +233,6 @@ def find_intervals(
 def interpolate(
     mode: int,
     x: np.ndarray,
-    ladder: np.ndarray,
     tables: Tables,
     t: int,
     start: int,
@@ -233,29 +240,34 @@ def interpolate(
     total: np.ndarray,
     spare: np.ndarray,
 ) -> None:
-    """Join the interpolated terms of table t to the totals [rows, WIDTH] of the rows start to end of a block."""
-    rungs, terms, intervals, base = tables.rungs, tables.terms, tables.intervals, tables.first[t]
-    slopes, places, line, width = tables.slopes, tables.places[t], tables.line, total.shape[1]
-    for row in range(start, end):
-        if places[row] < 0:
-            continue
-        i = base + places[row]
-        low = intervals[i, 0]
-        beyond = x[row] - ladder[rungs[low]]
-        if mode == SUM:
-            add_line(total, row, terms, low, slopes, i, beyond)
-        elif mode == MAX:
-            raise_line(total, row, terms, low, slopes, i, beyond)
-        elif mode == PRODUCT:
-            scale_line(total, row, terms, low, slopes, i, beyond)
-        else:
-            put_line(line, 0, terms, low, slopes, i, beyond)
-            if mode == EXPSUM:
-                for j in range(width):
-                    total[row, j] += exp(line[0, j])
+    """Join the interpolated terms of table t to the totals [rows, WIDTH] of a tile, the rows start to end."""
+    bases, slopes, origins, places = tables.bases, tables.slopes, tables.origins, tables.places[t]
+    first, lines = tables.first[t], tables.lines
+    if mode == SUM:
+        for row in range(start, end):
+            i = first + places[row]
+            if places[row] >= 0:
+                add_line(total, row, bases, i, slopes, i, x[row] - origins[i])
+    elif mode == MAX:
+        for row in range(start, end):
+            i = first + places[row]
+            if places[row] >= 0:
+                raise_line(total, row, bases, i, slopes, i, x[row] - origins[i])
+    elif mode == PRODUCT:
+        for row in range(start, end):
+            i = first + places[row]
+            if places[row] >= 0:
+                scale_line(total, row, bases, i, slopes, i, x[row] - origins[i])
+    else:
+        for row in range(start, end):
+            i = first + places[row]
+            if places[row] >= 0:
+                put_line(lines, row - start, bases, i, slopes, i, x[row] - origins[i])
             else:
-                for j in range(width):
-                    total[row, j], spare[row, j] = add_exp(line[0, j], total[row, j], spare[row, j])
+                for j in range(WIDTH):
+                    lines[row - start, j] = NOTHING
+        flat = lines[: end - start].reshape(-1)
+        combine(mode, flat, total[start:end].reshape(-1), spare[start:end].reshape(-1))
 
 
 @compiled

@@ -154,8 +154,8 @@ def initialise(
     laws = names[rng.integers(len(names), size=len(start))]
     kept_share = np.ones(len(start)) if density is None else density
     key = rng.integers(2**32, size=2, dtype=np.uint32)
-    room = np.empty((2, int((n_in * n_out).max(initial=WIDTH))), np.float32)
-    _fill(weights, start, n_in, n_out, laws, kept_share.astype(np.float32), key, room)
+    chance, missing = np.empty(int((n_in * n_out).max(initial=0)), np.float32), np.empty(WIDTH, np.float32)
+    _fill(weights, start, n_in, n_out, laws, kept_share.astype(np.float32), key, chance, missing)
 
 
 @kept(__file__, arithmetic.__file__)
@@ -167,7 +167,8 @@ def _fill(
     laws: np.ndarray,
     density: np.ndarray,
     key: np.ndarray,
-    room: np.ndarray,
+    chance: np.ndarray,
+    missing: np.ndarray,
 ) -> None:
     """Draw every matrix; element e of matrix m depends on (key, m, e) alone."""
     keys = (key[0], key[1])
@@ -188,7 +189,7 @@ def _fill(
             for i in range(size):
                 matrix[i] = sd * normal_quantile(np.float32(0.5) + share * (matrix[i] - np.float32(0.5)))
         if law == SPARSE:
-            _zero_half(matrix, n_in[m], n_out[m], m, keys, room[0, :size], room[1])
+            _zero_half(matrix, n_in[m], n_out[m], m, keys, chance[:size], missing)
         if density[m] < 1:
             _thin(matrix, density[m], m, keys)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from relscale.generation import interpolation, noise, ranks, tiles, totals
 from relscale.generation.arithmetic import bound
-from relscale.generation.interpolation import KNOTS, Tables, approximate, empty_tables, find_intervals, interpolate
+from relscale.generation.interpolation import KNOTS, MANY_KNOTS, Tables, approximate, empty_tables, find_intervals, interpolate
 from relscale.generation.networks import WIDTH, Networks
 from relscale.generation.noise import DENSITY_KNOTS, NOISE_LEVELS, blur, fill_quantiles
 from relscale.generation.vectors import multiply
@@ -120,12 +120,13 @@ def _make_buffers(signals: Signals, nodes: Nodes, foreign: Foreign) -> Buffers:
     n_rows, n_edges = signals.codes.shape[1], np.diff(nodes.first)
     size = min(n_rows, BLOCK)
     n_classes = int(nodes.n_categories.max(initial=1))
+    n_knots = 0 if signals.ladder.shape[1] == 0 else KNOTS if n_rows <= BLOCK else MANY_KNOTS
     has_powers = len(foreign.rows) > 0 and (nodes.aggregations[n_edges > 0] == LOGEXP).any()
     return Buffers(
         total=np.empty((size, WIDTH), np.float32),
         spare=np.empty((size, WIDTH), np.float32),
         scratch=np.zeros((5, WIDTH * TILE), np.float32),
-        tables=empty_tables(int(n_edges.max(initial=0)), KNOTS if signals.ladder.shape[1] > 0 else 0),
+        tables=empty_tables(int(n_edges.max(initial=0)), n_knots),
         levels=_make_levels(int(n_edges.max(initial=0)), n_classes),
         sorting=sorting_room(n_rows),
         head=np.empty(WIDTH * n_classes, np.float32),
@@ -280,8 +281,8 @@ def _join_block(
                 base = levels.start[e - first]
                 combine_rows(as_sum, levels.terms, base, codes, buffers.numbers, row, stop, total, spare)
             elif is_fast:
-                x, ladder = signals.numbers[tail, start:end], signals.ladder[tail]
-                interpolate(mode, x, ladder, tables, e - first, row, stop, total, spare)
+                x = signals.numbers[tail, start:end]
+                interpolate(mode, x, tables, e - first, row, stop, total, spare)
     if n_direct > 0:
         _join_direct(signals, nodes, v, mode, rule, start, total, spare, scratch)
     return finish(mode, total.reshape(-1), spare.reshape(-1))
