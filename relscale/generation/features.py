@@ -190,7 +190,7 @@ def propagate(
         fill_signal(signals, v, source, is_class=n_categories[v] > 0, by_row=by_row)
     compute_nodes(signals, model.nodes, foreign, rule, Noise(NOISE_SHARE, noise_key))
     inner = (v for v in range(model.n_nodes) if v not in sources)
-    return sources | {v: signals.codes[v] if n_categories[v] else signals.numbers[v] for v in inner}
+    return {**sources} | {v: signals.codes[v] if n_categories[v] else signals.numbers[v] for v in inner}
 
 
 def _sample_collation(parent: ParentRows, config: GeneratorConfig, rng: np.random.Generator) -> Coders:

@@ -19,7 +19,7 @@ from relscale.platform.compiled import compiled
 PAIRS = 7
 """Pairs of intervals at first: their 15 knots fill 16 lanes."""
 KNOTS, MANY_KNOTS = 256, 1024
-"""Knots of a table, at most: of a signal of one block of rows, and of more. What a table leaves, the next may use."""
+"""Knots of a table, for signals of one block of rows and of more. What a table leaves the next may use."""
 FEWEST = 8
 """Rungs that a pair must span to be divided: it is as cheap to compute the rows of a smaller one."""
 TOLERANCE = np.float32(1e-3)
@@ -125,7 +125,11 @@ def approximate(
                 rungs[end_knot] = (rungs[low] + rungs[middle]) // 2
                 rungs[end_knot + 1] = (rungs[middle] + rungs[high]) // 2
                 pairs[n_pairs, 0], pairs[n_pairs, 1], pairs[n_pairs, 2] = low, end_knot, middle
-                pairs[n_pairs + 1, 0], pairs[n_pairs + 1, 1], pairs[n_pairs + 1, 2] = middle, end_knot + 1, high
+                pairs[n_pairs + 1, 0], pairs[n_pairs + 1, 1], pairs[n_pairs + 1, 2] = (
+                    middle,
+                    end_knot + 1,
+                    high,
+                )
                 end_knot, n_pairs = end_knot + 2, n_pairs + 2
         _compute_knots(edges, e, ladder, rule, tables, known, end_knot, scratch)
         first = end
@@ -204,7 +208,7 @@ def find_intervals(
     spare: np.ndarray,
     scratch: np.ndarray,
 ) -> None:
-    """Find the interval of every row of a block in table t of edge e; join the terms of rows that have no good one.
+    """Find the interval of every row of a block in table t of edge e; join terms of rows without a good one.
 
     x : the rows' values; order : the rows by ascending value; ladder : of the whole signal.
     """

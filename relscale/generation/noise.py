@@ -40,7 +40,11 @@ def fill_quantiles(
     first, below, step = 0, 0.0, mass / NOISE_LEVELS
     for k in range(DENSITY_KNOTS):
         above = below + density[k]
-        end = min(max(int(np.ceil(above / step - 0.5)), first), NOISE_LEVELS) if k < DENSITY_KNOTS - 1 else NOISE_LEVELS
+        end = (
+            min(max(int(np.ceil(above / step - 0.5)), first), NOISE_LEVELS)
+            if k < DENSITY_KNOTS - 1
+            else NOISE_LEVELS
+        )
         low, slope = scale * _VALUES[k], scale * (_VALUES[k + 1] - _VALUES[k]) / max(density[k], TINY)
         for i in range(first, end):
             share = np.float32((i + 0.5) * step - below)

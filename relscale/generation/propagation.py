@@ -6,10 +6,17 @@ import numpy as np
 
 from relscale.generation import interpolation, noise, ranks, tiles, totals
 from relscale.generation.arithmetic import bound
-from relscale.generation.interpolation import KNOTS, MANY_KNOTS, Tables, approximate, empty_tables, find_intervals, interpolate
+from relscale.generation.interpolation import (
+    KNOTS,
+    MANY_KNOTS,
+    Tables,
+    approximate,
+    empty_tables,
+    find_intervals,
+    interpolate,
+)
 from relscale.generation.networks import WIDTH, Networks
 from relscale.generation.noise import DENSITY_KNOTS, NOISE_LEVELS, blur, fill_quantiles
-from relscale.generation.vectors import multiply
 from relscale.generation.ranks import BLOCK, Sorting, block_size, rank, sorting_room
 from relscale.generation.tiles import (
     ANY_ROW,
@@ -35,11 +42,12 @@ from relscale.generation.totals import (
     finish,
     reset,
 )
+from relscale.generation.vectors import multiply
 from relscale.platform.compiled import compiled, inlined, kept
 
 SOURCES = (
     *(__file__, *tiles.SOURCES),
-    *(module.__file__ for module in (totals, interpolation, noise, ranks)),
+    *(totals.__file__, interpolation.__file__, noise.__file__, ranks.__file__),
 )
 
 
@@ -64,7 +72,7 @@ class Noise(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """Room for the terms [.., WIDTH] of all levels that a node's edges read; those of edge i begin at start[i]."""
+    """Room for the terms [.., WIDTH] of all levels that a node's edges read; edge i's begin at start[i]."""
 
     terms: np.ndarray
     start: np.ndarray
@@ -254,8 +262,9 @@ def _join_block(
     end: int,
     buffers: Buffers,
 ) -> bool:
-    """Join the terms of the rows start to end into `buffers.total`; False if exponentials left their range."""
-    n, edges, tables, levels, scratch = end - start, nodes.edges, buffers.tables, buffers.levels, buffers.scratch
+    """Join terms of the rows start to end into `buffers.total`; False if exponentials left their range."""
+    n, edges = end - start, nodes.edges
+    tables, levels, scratch = buffers.tables, buffers.levels, buffers.scratch
     total, spare = buffers.total[:n], buffers.spare[:n]
     reset(mode, total.reshape(-1), spare.reshape(-1))
     as_sum = SUM if mode == EXPSUM else mode  # of what is exponential already
@@ -267,8 +276,14 @@ def _join_block(
         if by_row or not (edges.constant[e] or signals.coded[tail]):
             n_direct += 0 if is_fast else 1
             if is_fast:
-                x, order, ladder = signals.numbers[tail, start:end], signals.order[tail, start:end], signals.ladder[tail]
-                find_intervals(mode, edges, e, x, order, ladder, rule, tables, e - first, total, spare, scratch)
+                x, order, ladder = (
+                    signals.numbers[tail, start:end],
+                    signals.order[tail, start:end],
+                    signals.ladder[tail],
+                )
+                find_intervals(
+                    mode, edges, e, x, order, ladder, rule, tables, e - first, total, spare, scratch
+                )
     for row in range(0, n, TILE):  # totals of a tile stay in the first cache
         stop = min(row + TILE, n)
         for key in range(len(foreign.rows)):

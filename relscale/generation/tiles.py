@@ -128,7 +128,9 @@ def hide(nets: Networks, net: int, a: np.ndarray, b: np.ndarray, rule: Rule, row
         multiply(nets.weights, nets.start[layer], nets.n_in[layer], nets.n_out[layer], a, b)
         hidden = b[: nets.n_out[layer]]
         if len(rule.activations) == 0:
-            activate(nets.activation[layer], hidden.reshape(-1), nets.waves[nets.wave_of[layer]], rule.room[0])
+            activate(
+                nets.activation[layer], hidden.reshape(-1), nets.waves[nets.wave_of[layer]], rule.room[0]
+            )
         else:
             _activate_by_row(hidden, rule, row, layer, use, nets.waves[0])
         flat, gain, limit = hidden.reshape(-1), nets.gain[layer], rule.hidden_limit

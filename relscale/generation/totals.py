@@ -66,7 +66,7 @@ def combine_rows(
     total: np.ndarray,
     spare: np.ndarray,
 ) -> None:
-    """Join table[base + codes[i]] to the totals of rows[i] from start to end; all but codes and rows [.., WIDTH]."""
+    """Join table[base + codes[i]] to the totals of rows[i] for i from start to end."""
     width = total.shape[1]  # of unknown length a loop becomes vector instructions, of 32 it is unrolled
     if mode == SUM:
         for i in range(start, end):

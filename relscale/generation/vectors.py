@@ -25,6 +25,9 @@ _VECTOR = ir.VectorType(_FLOAT, LANES)
 _TOGETHER = ("contract",)  # multiplication and addition in one instruction, where there is one
 
 
+_generated: Any = intrinsic(prefer_literal=True)
+
+
 @compiled
 def multiply(weights: np.ndarray, start: int, n_in: int, n_out: int, x: np.ndarray, out: np.ndarray) -> None:
     """out[j] = sum over i of w[i, j] x[i] with the matrix w [n_in, n_out] from `start` on.
@@ -39,46 +42,46 @@ def multiply(weights: np.ndarray, start: int, n_in: int, n_out: int, x: np.ndarr
             _multiply_units(weights, start, n_in, n_out, x, out, j, lane, 1)
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def add_row(typing, total, row, table, place):  # type: ignore[no-untyped-def]
     """total[row] += table[place], of float32 arrays [.., WIDTH]."""
     return types.void(total, types.int64, table, types.int64), _joining("sum")
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def raise_row(typing, total, row, table, place):  # type: ignore[no-untyped-def]
     """total[row] = max(total[row], table[place])."""
     return types.void(total, types.int64, table, types.int64), _joining("max")
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def scale_row(typing, total, row, table, place):  # type: ignore[no-untyped-def]
     """total[row] *= table[place]."""
     return types.void(total, types.int64, table, types.int64), _joining("product")
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def put_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
     """total[row] = table[place] + x * slopes[line], of float32 arrays [.., WIDTH] and a float32 x."""
     integer = types.int64
     return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining("put")
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def add_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
     """total[row] += table[place] + x * slopes[line]."""
     integer = types.int64
     return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining("sum")
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def raise_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
     """total[row] = max(total[row], table[place] + x * slopes[line])."""
     integer = types.int64
     return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining("max")
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def scale_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
     """total[row] *= table[place] + x * slopes[line]."""
     integer = types.int64
@@ -119,7 +122,7 @@ def _join(builder: ir.IRBuilder, mode: str, total: ir.Value, term: ir.Value) -> 
     return builder.fmul(total, term) if mode == "product" else term
 
 
-@intrinsic(prefer_literal=True)
+@_generated
 def _multiply_units(typing, weights, start, n_in, n_out, x, out, unit, lane, n_units):  # type: ignore[no-untyped-def]
     """`n_units` units of `out` from `unit` on, LANES rows of them from `lane` on."""
     integers = (types.int64,) * 3

@@ -14,24 +14,23 @@ _OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "nsz"},
     "error_model": "numpy",
 }
+_WITHOUT_NEW_ARRAYS: dict[str, Any] = {"_nrt": False, **_OPTIONS}
+"""No counting of references to arrays: code is shorter, faster, and compiled in a third of the time."""
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper of compiled functions, which cannot make new arrays.
-
-    Without the counting of references to arrays, code is shorter, faster and compiled in half the time.
-    """
-    return njit(_nrt=False, **_OPTIONS)(function)
+    """Compile a helper of compiled functions, which cannot make new arrays."""
+    return njit(**_WITHOUT_NEW_ARRAYS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a helper of compiled functions, always into its callers: loops around it stay vector loops."""
-    return njit(_nrt=False, forceinline=True, **_OPTIONS)(function)
+    return njit(forceinline=True, **_WITHOUT_NEW_ARRAYS)(function)
 
 
 def spliced(function: Callable[..., Any]) -> Callable[..., Any]:
     """Write a helper of compiled functions out in its callers: it may return a part of an array."""
-    return njit(inline="always", _nrt=False, **_OPTIONS)(function)
+    return njit(inline="always", **_WITHOUT_NEW_ARRAYS)(function)
 
 
 def kept(*sources: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -47,12 +46,13 @@ def kept(*sources: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     sources : paths of every file whose code goes into the function, its own first. numba by itself looks at
         the function's own file alone, and would run old code after a change in a helper's file.
     """
+
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            dispatcher = njit(_nrt=False, nogil=True, cache=True, **_OPTIONS)(function)
+            dispatcher = njit(nogil=True, cache=True, **_WITHOUT_NEW_ARRAYS)(function)
             dispatcher._cache._cache_file._source_stamp = _stamp(sources)
         except (RuntimeError, AttributeError):  # no folder can be written, or another numba
-            dispatcher = njit(_nrt=False, nogil=True, **_OPTIONS)(function)
+            dispatcher = njit(nogil=True, **_WITHOUT_NEW_ARRAYS)(function)
         return dispatcher
 
     return compile_
@@ -71,7 +71,9 @@ def linked(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]
     """
 
     def compile_(function: Callable[..., Any]) -> Any:
-        callback = CFunc(function, (signature.args, signature.return_type), {}, {"nopython": True, **_OPTIONS})
+        callback: Any = CFunc(
+            function, (signature.args, signature.return_type), {}, {"nopython": True, **_OPTIONS}
+        )
         try:
             callback.enable_caching()
             callback._cache._cache_file._source_stamp = _stamp(sources)
@@ -79,7 +81,7 @@ def linked(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]
             pass
         callback.compile()
         llvmlite.binding.add_symbol(function.__qualname__, callback.address)
-        external = types.ExternalFunction(function.__qualname__, signature)
+        external: Any = types.ExternalFunction(function.__qualname__, signature)
         external.callback = callback  # machine code lives as long as its object
         return external
 

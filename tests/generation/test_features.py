@@ -11,7 +11,6 @@ import pytest
 from relscale.generation.config import GeneratorConfig, MechanismPrior
 from relscale.generation.features import (
     Feature,
-    Foreign,
     ParentRows,
     _sample_collation,
     foreign_terms,
