@@ -42,7 +42,7 @@ from relscale.generation.totals import (
     finish,
     reset,
 )
-from relscale.generation.vectors import multiply
+from relscale.generation.vectors import LANES, multiply, turn_rows
 from relscale.platform.compiled import compiled, inlined, kept
 
 SOURCES = (
@@ -81,7 +81,7 @@ class Levels(NamedTuple):
 class Buffers(NamedTuple):
     """Room that all nodes of a table use in turn.
 
-    total, spare  float32 [rows of a block, WIDTH]
+    total, spare  float32 [rows of a block, WIDTH], and a few more
     scratch       float32 [5, a tile]
     tables        of the edges of a node that are interpolated
     levels        of the edges of a node that read codes
@@ -131,7 +131,7 @@ def _make_buffers(signals: Signals, nodes: Nodes, foreign: Foreign) -> Buffers:
     n_knots = 0 if signals.ladder.shape[1] == 0 else KNOTS if n_rows <= BLOCK else MANY_KNOTS
     has_powers = len(foreign.rows) > 0 and (nodes.aggregations[n_edges > 0] == LOGEXP).any()
     return Buffers(
-        total=np.empty((size, WIDTH), np.float32),
+        total=np.zeros((size + LANES, WIDTH), np.float32),  # whole registers are read
         spare=np.empty((size, WIDTH), np.float32),
         scratch=np.zeros((5, WIDTH * TILE), np.float32),
         tables=empty_tables(int(n_edges.max(initial=0)), n_knots),
@@ -196,9 +196,8 @@ def _compute_node(
         for row in range(0, end - start, TILE):
             count, at = min(TILE, end - start - row), start + row
             a, b = tile(buffers.scratch[0], count), tile(buffers.scratch[1], count)
-            for j in range(WIDTH):
-                for r in range(count):
-                    a[j, r] = buffers.total[row + r, j]
+            for lane in range(0, count, LANES):
+                turn_rows(buffers.total, row + lane, a, lane)
             blur(a, buffers.noise, at, key, buffers.chosen)
             if hide(nodes.decoders, v, a, b, rule, at, DECODING):
                 a, b = b, a
@@ -366,8 +365,9 @@ def _choose(logits: np.ndarray, n_classes: int, codes: np.ndarray) -> None:
         codes[r] = 0
     for k in range(1, n_classes):
         for r in range(len(codes)):
-            codes[r] = k if logits[k, r] > logits[0, r] else codes[r]
-            logits[0, r] = max(logits[0, r], logits[k, r])
+            better = logits[k, r] > logits[0, r]
+            codes[r] = k if better else codes[r]
+            logits[0, r] = logits[k, r] if better else logits[0, r]
 
 
 def join_columns(

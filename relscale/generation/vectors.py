@@ -123,10 +123,47 @@ def _join(builder: ir.IRBuilder, mode: str, total: ir.Value, term: ir.Value) -> 
 
 
 @_generated
-def _multiply_units(typing, weights, start, n_in, n_out, x, out, unit, lane, n_units):  # type: ignore[no-untyped-def]
-    """`n_units` units of `out` from `unit` on, LANES rows of them from `lane` on."""
+def turn_rows(typing, rows, row, units, lane):  # type: ignore[no-untyped-def]
+    """units[:, lane : lane + LANES] = rows[row : row + LANES].T, of float32 arrays [.., WIDTH], [WIDTH, ..]."""
+    return types.void(rows, types.int64, units, types.int64), _turn
+
+
+def _turn(context: Any, builder: ir.IRBuilder, signature: Any, args: tuple[ir.Value, ...]) -> ir.Value:
+    source, target = (context.make_array(signature.args[i])(context, builder, args[i]) for i in (0, 2))
+    stride = cgutils.unpack_tuple(builder, target.shape)[1]
+    for first in range(0, WIDTH, LANES):
+        block = [
+            builder.load(
+                _at(builder, source.data, builder.add(args[1], _INT(i)), _INT(WIDTH), _INT(first)), align=4
+            )
+            for i in range(LANES)
+        ]
+        for i, unit in enumerate(_transposed(builder, block)):
+            builder.store(unit, _at(builder, target.data, _INT(first + i), stride, args[3]), align=4)
+    return context.get_dummy_value()
+
+
+def _transposed(builder: ir.IRBuilder, block: list[ir.Value]) -> list[ir.Value]:
+    """A square of registers, transposed: pairs of rows exchange half of their lanes, at growing distance."""
+    step = 1
+    while step < LANES:
+        lower = [i if not i & step else LANES + i - step for i in range(LANES)]
+        upper = [i + step if not i & step else LANES + i for i in range(LANES)]
+        result = list(block)
+        for i in range(LANES):
+            if not i & step:
+                for place, lanes in ((i, lower), (i + step, upper)):
+                    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
+                    result[place] = builder.shuffle_vector(block[i], block[i + step], mask)
+        block, step = result, 2 * step
+    return block
+
+
+@_generated
+def _multiply_units(typing, weights, start, n_in, n_out, x, out, unit, lane, n):  # type: ignore[no-untyped-def]
+    """`n` units of `out` from `unit` on, LANES rows of them from `lane` on."""
     integers = (types.int64,) * 3
-    return types.void(weights, *integers, x, out, types.int64, types.int64, n_units), _multiply
+    return types.void(weights, *integers, x, out, types.int64, types.int64, n), _multiply
 
 
 def _multiply(context: Any, builder: ir.IRBuilder, signature: Any, args: tuple[ir.Value, ...]) -> ir.Value:
