@@ -160,10 +160,10 @@ def _transposed(builder: ir.IRBuilder, block: list[ir.Value]) -> list[ir.Value]:
 
 
 @_generated
-def _multiply_units(typing, weights, start, n_in, n_out, x, out, unit, lane, n):  # type: ignore[no-untyped-def]
+def _multiply_units(typing, w, start, n_in, n_out, x, out, unit, lane, n):  # type: ignore[no-untyped-def]
     """`n` units of `out` from `unit` on, LANES rows of them from `lane` on."""
     integers = (types.int64,) * 3
-    return types.void(weights, *integers, x, out, types.int64, types.int64, n), _multiply
+    return types.void(w, *integers, x, out, types.int64, types.int64, n), _multiply
 
 
 def _multiply(context: Any, builder: ir.IRBuilder, signature: Any, args: tuple[ir.Value, ...]) -> ir.Value:
