@@ -124,7 +124,7 @@ def _join(builder: ir.IRBuilder, mode: str, total: ir.Value, term: ir.Value) -> 
 
 @_generated
 def turn_rows(typing, rows, row, units, lane):  # type: ignore[no-untyped-def]
-    """units[:, lane : lane + LANES] = rows[row : row + LANES].T, of float32 arrays [.., WIDTH], [WIDTH, ..]."""
+    """units[:, lane : lane + LANES] = rows[row : row + LANES].T, float32 [.., WIDTH] to [WIDTH, ..]."""
     return types.void(rows, types.int64, units, types.int64), _turn
 
 
