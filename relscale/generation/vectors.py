@@ -42,50 +42,19 @@ def multiply(weights: np.ndarray, start: int, n_in: int, n_out: int, x: np.ndarr
             _multiply_units(weights, start, n_in, n_out, x, out, j, lane, 1)
 
 
-@_generated
-def add_row(typing, total, row, table, place):  # type: ignore[no-untyped-def]
-    """total[row] += table[place], of float32 arrays [.., WIDTH]."""
-    return types.void(total, types.int64, table, types.int64), _joining("sum")
+def _row_joiner(mode: str) -> Any:
+    def typed(typing, total, row, table, place):  # type: ignore[no-untyped-def]
+        return types.void(total, types.int64, table, types.int64), _joining(mode)
+
+    return _generated(typed)
 
 
-@_generated
-def raise_row(typing, total, row, table, place):  # type: ignore[no-untyped-def]
-    """total[row] = max(total[row], table[place])."""
-    return types.void(total, types.int64, table, types.int64), _joining("max")
+def _line_joiner(mode: str) -> Any:
+    def typed(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
+        integer = types.int64
+        return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining(mode)
 
-
-@_generated
-def scale_row(typing, total, row, table, place):  # type: ignore[no-untyped-def]
-    """total[row] *= table[place]."""
-    return types.void(total, types.int64, table, types.int64), _joining("product")
-
-
-@_generated
-def put_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
-    """total[row] = table[place] + x * slopes[line], of float32 arrays [.., WIDTH] and a float32 x."""
-    integer = types.int64
-    return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining("put")
-
-
-@_generated
-def add_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
-    """total[row] += table[place] + x * slopes[line]."""
-    integer = types.int64
-    return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining("sum")
-
-
-@_generated
-def raise_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
-    """total[row] = max(total[row], table[place] + x * slopes[line])."""
-    integer = types.int64
-    return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining("max")
-
-
-@_generated
-def scale_line(typing, total, row, table, place, slopes, line, x):  # type: ignore[no-untyped-def]
-    """total[row] *= table[place] + x * slopes[line]."""
-    integer = types.int64
-    return types.void(total, integer, table, integer, slopes, integer, types.float32), _joining("product")
+    return _generated(typed)
 
 
 def _joining(mode: str) -> Any:
@@ -120,6 +89,18 @@ def _join(builder: ir.IRBuilder, mode: str, total: ir.Value, term: ir.Value) -> 
     if mode == "max":
         return builder.select(builder.fcmp_ordered(">", term, total), term, total)
     return builder.fmul(total, term) if mode == "product" else term
+
+
+add_row, raise_row, scale_row = (_row_joiner(mode) for mode in ("sum", "max", "product"))
+"""(total, row, table, place): total[row] = sum, maximum or product of itself and table[place].
+
+Arrays are float32 [.., WIDTH].
+"""
+add_line, raise_line, scale_line, put_line = (_line_joiner(mode) for mode in ("sum", "max", "product", "put"))
+"""(total, row, table, place, slopes, line, x): the same with table[place] + x * slopes[line]; put sets it.
+
+Arrays are float32 [.., WIDTH], x is float32.
+"""
 
 
 @_generated
