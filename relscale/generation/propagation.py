@@ -87,6 +87,7 @@ class Buffers(NamedTuple):
     levels        of the edges of a node that read codes
     sorting       for the order of values
     head          float32 [WIDTH * most classes]  a decoder's last matrix
+    out           float32 [most classes * TILE]   what it gives
     noise         float32 [NOISE_LEVELS]
     density       float32 [DENSITY_KNOTS]
     chosen        uint16 [a tile]
@@ -102,6 +103,7 @@ class Buffers(NamedTuple):
     levels: Levels
     sorting: Sorting
     head: np.ndarray
+    out: np.ndarray
     noise: np.ndarray
     density: np.ndarray
     chosen: np.ndarray
@@ -138,6 +140,7 @@ def _make_buffers(signals: Signals, nodes: Nodes, foreign: Foreign) -> Buffers:
         levels=_make_levels(int(n_edges.max(initial=0)), n_classes),
         sorting=sorting_room(n_rows),
         head=np.empty(WIDTH * n_classes, np.float32),
+        out=np.empty(n_classes * TILE, np.float32),
         noise=np.empty(NOISE_LEVELS, np.float32),
         density=np.empty(DENSITY_KNOTS, np.float32),
         chosen=np.empty(WIDTH * TILE, np.uint16),
@@ -201,12 +204,13 @@ def _compute_node(
             blur(a, buffers.noise, at, key, buffers.chosen)
             if hide(nodes.decoders, v, a, b, rule, at, DECODING):
                 a, b = b, a
-            multiply(buffers.head, 0, WIDTH, n_out, a, b)
+            out = buffers.out[: n_out * a.shape[1]].reshape((n_out, a.shape[1]))
+            multiply(buffers.head, 0, WIDTH, n_out, a, out)
             if k == 0:
                 for r in range(count):
-                    signals.numbers[v, at + r] = b[0, r]
+                    signals.numbers[v, at + r] = out[0, r]
             else:
-                _choose(b, k, signals.codes[v, at : at + count])
+                _choose(out, k, signals.codes[v, at : at + count])
         start, end = end, min(end + n_blocked, n_rows)
 
 
@@ -234,16 +238,18 @@ def tabulate(
         n = start[e - first + 1] - start[e - first]
         if n == 0:
             continue
-        a, b = tile(scratch[0], n), tile(scratch[1], n)
-        if edges.n_categories[e] > 0:
-            for k in range(n):
-                for j in range(WIDTH):
-                    a[j, k] = edges.classes[edges.class_start[e] + k, j]
-        else:
-            for k in range(n):
-                a[0, k] = signals.levels[edges.tail[e], k]
-        own = b if encode(edges, e, a, b, rule, ANY_ROW) else a
-        transpose(own, terms[start[e - first] : start[e - first + 1]])
+        for done in range(0, n, TILE):
+            count = min(TILE, n - done)
+            a, b = tile(scratch[0], count), tile(scratch[1], count)
+            if edges.n_categories[e] > 0:
+                for k in range(count):
+                    for j in range(WIDTH):
+                        a[j, k] = edges.classes[edges.class_start[e] + done + k, j]
+            else:
+                for k in range(count):
+                    a[0, k] = signals.levels[edges.tail[e], done + k]
+            own, place = b if encode(edges, e, a, b, rule, ANY_ROW) else a, start[e - first] + done
+            transpose(own, terms[place : place + count])
     if as_powers:
         flat = terms[: start[last - first]].reshape(-1)
         exponentiate(flat, flat)

@@ -283,6 +283,23 @@ def test_any_number_of_rows_works(n_rows: int, arithmetic: str) -> None:
         assert np.isfinite(feature.values).all()
 
 
+@pytest.mark.parametrize("arithmetic", ["exact", "fast"])
+@pytest.mark.parametrize("mode", ["type_eager", "type_lazy"])
+def test_any_number_of_classes_works(mode: str, arithmetic: str) -> None:
+    """More classes than an embedding has units, or a tile rows: declared schemas may have long lists."""
+    mechanisms = MechanismPrior(propagation_modes=(mode,))
+    config = GeneratorConfig(arithmetic=arithmetic, mechanisms=mechanisms)
+    columns = tuple(ColumnSpec(name=f"c{i}", n_categories=k) for i, k in enumerate([33, 129, 400, 0, 0]))
+    for seed in range(3):
+        table = TableSpec(name="t", n_rows=900, fkeys=(), columns=columns, is_activity=False)
+        above = generate_features(table, [], config=config, rng=np.random.default_rng(seed))
+        parents = [ParentRows(features=above, rows=np.arange(900) % 700)]
+        below = generate_features(table, parents, config=config, rng=np.random.default_rng(seed + 10))
+        for feature in (*above, *below):
+            assert np.isfinite(feature.values).all()
+            assert not feature.n_categories or 0 <= feature.values.min() <= feature.values.max() < 400
+
+
 def test_a_table_without_features_has_none() -> None:
     assert (
         generate_features(make_table(50, 0, 0), [], config=GeneratorConfig(), rng=np.random.default_rng(0))
