@@ -71,14 +71,13 @@ def linked(signature: Any, *sources: str) -> Callable[[Callable[..., Any]], Any]
     """
 
     def compile_(function: Callable[..., Any]) -> Any:
-        callback: Any = CFunc(
-            function, (signature.args, signature.return_type), {}, {"nopython": True, **_OPTIONS}
-        )
+        parts: Any = function, (signature.args, signature.return_type), {}, {"nopython": True, **_OPTIONS}
+        callback: Any = CFunc(*parts)
         try:
             callback.enable_caching()
             callback._cache._cache_file._source_stamp = _stamp(sources)
-        except (RuntimeError, AttributeError):
-            pass
+        except (RuntimeError, AttributeError):  # as for `kept`
+            callback = CFunc(*parts)
         callback.compile()
         llvmlite.binding.add_symbol(function.__qualname__, callback.address)
         external: Any = types.ExternalFunction(function.__qualname__, signature)

@@ -42,3 +42,30 @@ def test_code_is_kept_and_renewed_after_a_change_in_a_helper(tmp_path: Path) -> 
     assert run(tmp_path) == (21.0, 1)
     (tmp_path / "helper.py").write_text(HELPER.format(factor=3))
     assert run(tmp_path) == (31.0, 0)
+
+
+LINKED = """
+from numba import carray, njit, types
+from relscale.platform.compiled import linked
+import numpy as np
+
+@linked(types.void(types.CPointer(types.float64), types.int64), __file__)
+def relscale_test_double(values, size):
+    array = carray(values, size)
+    for i in range(size):
+        array[i] *= {factor}
+
+@njit
+def call(array):
+    relscale_test_double(array.ctypes, array.size)
+
+numbers = np.arange(3.0)
+call(numbers)
+print(numbers.sum(), relscale_test_double.callback.cache_hits)
+"""
+
+
+def test_linked_code_is_called_at_its_address_kept_and_renewed(tmp_path: Path) -> None:
+    for factor, expected in ((2, (6.0, 0)), (2, (6.0, 1)), (3, (9.0, 0))):
+        (tmp_path / "entry.py").write_text(LINKED.format(factor=factor))
+        assert run(tmp_path) == expected
