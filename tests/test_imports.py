@@ -36,6 +36,8 @@ TORCH_FREE_MODEL = {
     "cells",
     "links",
     "store",
+    "mapping",
+    "checksums",
     "items",
     "sampler",
     "arrays",

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from relscale.model import cells, links
 from relscale.model.cells import TypedColumn
 from relscale.model.context import SemType
+from relscale.model.mapping import DatabaseArrays
 from relscale.model.source import SourceDatabase, SourceTable
-from relscale.model.store import DatabaseArrays
-from relscale.model.tasks import SPLITS, TaskSpec
+from relscale.model.tasks import PREDICTABLE, SPLITS, TaskSpec
 from relscale.platform.errors import DataError
 
 MAX_COLUMNS = int(np.iinfo(np.int16).max)
@@ -78,7 +78,7 @@ def database_content(database: SourceDatabase) -> DatabaseContent:
         "tables": [
             info
             for table, at in zip(database.tables, offsets, strict=False)
-            for info in _infos(table, int(at))
+            for info in _infos(table, int(at), arrays)
         ],
         "columns": _column_meta(columns, strings),
         "tasks": [asdict(task) for task in database.tasks],
@@ -89,28 +89,35 @@ def database_content(database: SourceDatabase) -> DatabaseContent:
 
 def _typed_columns(table: SourceTable, database: SourceDatabase) -> list[TypedColumn]:
     """The columns of a table; those that tasks predict in the type of the task."""
-    columns = {name: cells.typed_column(name, table.data[name]) for name in table.data.column_names}
+    task_of: dict[str, TaskSpec] = {}
     for task in database.tasks:
         if task.table == table.name and task.is_autocomplete != table.is_task:
-            columns[task.target_col] = _target_column(task, columns.get(task.target_col), table)
-    return list(columns.values())
+            if task.target_col not in table.data.column_names:
+                raise DataError(
+                    f"task '{task.name}': its target '{task.target_col}' is a key; give another target_col."
+                )
+            other = task_of.get(task.target_col)
+            if other is None or other.task_type not in PREDICTABLE:
+                task_of[task.target_col] = task
+            elif task.task_type in PREDICTABLE and task.task_type != other.task_type:
+                raise DataError(
+                    f"tasks '{other.name}' and '{task.name}' predict '{task.target_col}' as {other.task_type} "
+                    f"and {task.task_type}; remove one of them."
+                )
+    return [_typed_column(table, name, task_of.get(name)) for name in table.data.column_names]
 
 
-def _target_column(task: TaskSpec, column: TypedColumn | None, table: SourceTable) -> TypedColumn:
+def _typed_column(table: SourceTable, name: str, task: TaskSpec | None) -> TypedColumn:
+    if task is None:
+        return cells.typed_column(name, table.data[name])
     where = f"task '{task.name}'"
-    if column is None:
-        raise DataError(f"{where}: its target '{task.target_col}' is a key; give another target_col.")
+    column = cells.target_column(name, table.data[name], task.task_type, where=where)
     if table.is_task and not column.valid.all():
         row = int(np.argmin(column.valid))
         raise DataError(
-            f"{where}: the label '{column.name}' is no number in row {row} of its train, val and test files "
+            f"{where}: the label '{name}' is no number in row {row} of its train, val and test files "
             "together; leave such rows out."
         )
-    if task.task_type == "binary_classification":
-        return cells.as_boolean(column, where=where)
-    if column.sem_type != SemType.NUMBER:
-        kind = column.sem_type.name.lower()
-        raise DataError(f"{where} is a regression, but '{column.name}' is {kind}; correct its task_type.")
     return column
 
 
@@ -168,7 +175,7 @@ def _arrays(
 ) -> DatabaseArrays:
     counts, cell_columns, bits, first = [], [], [], 0
     for table, columns in zip(database.tables, scaled, strict=True):
-        part = [_bits(column, strings) for column in columns]
+        part = (_bits(column, strings) for column in columns)
         count, cell_column, cell_bits = cells.row_cells(
             [column.column for column in columns], part, table.n_rows, first
         )
@@ -238,15 +245,17 @@ def _running(counts: np.ndarray) -> np.ndarray:
     return places
 
 
-def _infos(table: SourceTable, offset: int) -> list[dict[str, Any]]:
-    parts = [("db", table.n_rows)] if not table.is_task else list(zip(SPLITS, table.split_rows, strict=True))
-    infos = []
-    for kind, n_rows in parts:
-        infos.append(
-            {"name": table.name, "kind": kind, "offset": offset, "n_rows": n_rows, "time_col": table.time_col}
-        )
-        offset += n_rows
-    return infos
+def _infos(table: SourceTable, offset: int, arrays: DatabaseArrays) -> list[dict[str, Any]]:
+    """`store.TableInfo` of a db table, or of the three splits of a task."""
+    widths = np.diff(arrays.cell_ptr[offset : offset + table.n_rows + 1])
+    same = {"name": table.name, "time_col": table.time_col, "row_width": int(widths.max(initial=0))}
+    if not table.is_task:
+        return [{**same, "kind": "db", "offset": offset, "n_rows": table.n_rows}]
+    offsets = np.cumsum([offset, *table.split_rows])
+    return [
+        {**same, "kind": kind, "offset": int(at), "n_rows": n_rows}
+        for kind, at, n_rows in zip(SPLITS, offsets, table.split_rows, strict=False)
+    ]
 
 
 def _column_meta(columns: Sequence[_Scaled], strings: pa.Array) -> list[dict[str, Any]]:

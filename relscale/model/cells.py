@@ -1,6 +1,19 @@
-"""Cells: typed columns of a table, their statistics, and their values row by row."""
+"""Cells: typed columns of a table, their statistics, and their values row by row.
 
-from collections.abc import Sequence
+The type of a column follows from its Arrow type alone, never from its values:
+
+    dictionary (a declared category, whatever its values)                   text
+    integers, floats, decimals, durations (undeclared integer codes too)    number
+    booleans                                                                boolean
+    timestamps, dates                                                       datetime
+    strings                                                                 text
+    anything else (lists, bytes, structs, maps, times of day)               text of its Python form
+
+A task's target column follows the task instead: boolean if binary, the number that its values are for a
+regression, text where it has more classes. So no column of a table is dropped.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,14 +45,10 @@ class TypedColumn:
 
 
 def typed_column(name: str, column: pa.ChunkedArray) -> TypedColumn:
-    """Give a column its type: numbers and durations, texts, timestamps and dates, booleans.
-
-    Anything else (lists, bytes, times of day) becomes text of its Python form, which is slow.
-    """
+    """Give a column its type by the rule above; texts of Python forms are slow to make."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = pc.cast(column, kind.value_type)
-        kind = column.type
+        return text_column(name, column)
     valid = column.is_valid().to_numpy()
     if pa.types.is_boolean(kind):
         values = pc.fill_null(column, False).to_numpy().astype(np.float64)
@@ -52,10 +61,33 @@ def typed_column(name: str, column: pa.ChunkedArray) -> TypedColumn:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan).to_numpy()
         return TypedColumn(name=name, sem_type=SemType.NUMBER, values=values, valid=np.isfinite(values))
-    return _text_column(name, column, valid)
+    return text_column(name, column)
 
 
-def _text_column(name: str, column: pa.ChunkedArray, valid: np.ndarray) -> TypedColumn:
+def target_column(name: str, column: pa.ChunkedArray, task_type: str, *, where: str) -> TypedColumn:
+    """Give a task's target column the type that the task says it has.
+
+    Raises
+    ------
+    DataError : a binary target has more than two values, a regression's are no numbers; `where` names the
+        task.
+    """
+    values = decoded(column)
+    if task_type == "binary_classification":
+        return as_boolean(typed_column(name, values), where=where)
+    if task_type != "regression":
+        return text_column(name, values)
+    typed = typed_column(name, values)
+    if typed.sem_type != SemType.NUMBER:
+        kind = typed.sem_type.name.lower()
+        raise DataError(f"{where} is a regression, but '{name}' is {kind}; correct its task_type.")
+    return typed
+
+
+def text_column(name: str, column: pa.ChunkedArray) -> TypedColumn:
+    """A column of any type as text: strings as they are, other values in their Python form."""
+    column = decoded(column)
+    valid = column.is_valid().to_numpy()
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         texts = [None if value is None else str(value) for value in column.to_pylist()]
         column = pa.chunked_array([pa.array(texts, pa.large_string())])
@@ -64,6 +96,12 @@ def _text_column(name: str, column: pa.ChunkedArray, valid: np.ndarray) -> Typed
     return TypedColumn(
         name=name, sem_type=SemType.TEXT, values=values, valid=valid, strings=encoded.dictionary
     )
+
+
+def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values of a dictionary column; other columns as they are."""
+    kind = column.type
+    return pc.cast(column, kind.value_type) if pa.types.is_dictionary(kind) else column
 
 
 def as_boolean(column: TypedColumn, *, where: str) -> TypedColumn:
@@ -123,17 +161,26 @@ def is_trainable(column: TypedColumn) -> bool:
 
 
 def row_cells(
-    columns: Sequence[TypedColumn], bits: Sequence[np.ndarray], n_rows: int, first_column: int
+    columns: Sequence[TypedColumn], bits: Iterable[np.ndarray], n_rows: int, first_column: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cells of a table row by row.
+
+    Parameters
+    ----------
+    bits : int32 [n_rows] per column; asked for one at a time, so that a generator holds one at a time.
 
     Returns
     -------
     int64 [n_rows] cells per row; int16 [C] column numbers, from `first_column`; int32 [C] bits.
     """
-    if not columns:
-        return np.zeros(n_rows, np.int64), np.empty(0, np.int16), np.empty(0, np.int32)
-    valid = np.stack([column.valid for column in columns], axis=1)
-    numbers = np.arange(first_column, first_column + len(columns), dtype=np.int16)
-    cell_column = np.broadcast_to(numbers, valid.shape)[valid]
-    return valid.sum(axis=1), cell_column, np.stack(bits, axis=1)[valid]
+    count = np.zeros(n_rows, np.int64)
+    for column in columns:
+        count += column.valid
+    free = np.cumsum(count) - count  # place of the next cell of each row
+    cell_column, cell_bits = np.empty(count.sum(), np.int16), np.empty(count.sum(), np.int32)
+    for number, (column, column_bits) in enumerate(zip(columns, bits, strict=True), start=first_column):
+        place = free[column.valid]
+        cell_column[place] = number
+        cell_bits[place] = column_bits[column.valid]
+        free += column.valid
+    return count, cell_column, cell_bits

@@ -8,7 +8,7 @@ import numpy as np
 
 from relscale.model.context import SemType
 from relscale.model.store import NO_TIME, DatabaseStore, TokenStore
-from relscale.platform.errors import DataError
+from relscale.platform.errors import ConfigError, DataError
 from relscale.platform.seeds import Purpose, integer, stream
 
 
@@ -78,8 +78,8 @@ def training_items(store: TokenStore, names: Sequence[str], seed: int) -> Traini
     ------
     DataError : no database has a number or boolean feature column with two different values.
     """
-    pairs = [(i, c, store.database(name)) for i, name in enumerate(names) for c in _trainable(store, name)]
-    if not pairs:
+    database, columns = _trainable_columns(store, names)
+    if not len(columns):
         raise DataError(
             f"none of the {len(names)} databases has a number or boolean column with two different values, "
             "so there is nothing to train on; add databases."
@@ -88,10 +88,38 @@ def training_items(store: TokenStore, names: Sequence[str], seed: int) -> Traini
         store=store,
         names=tuple(names),
         key=integer(seed, Purpose.ITEMS),
-        database=np.array([index for index, _, _ in pairs], np.int32),
-        column=np.array([column for _, column, _ in pairs], np.int32),
-        ends=np.cumsum([database.columns[column].n_cells for _, column, database in pairs], dtype=np.int64),
+        database=database,
+        column=columns["column"],
+        ends=np.cumsum(columns["n_cells"]),
     )
+
+
+def check_training_context(store: TokenStore, names: Sequence[str], context_length: int) -> None:
+    """ConfigError if a row that training may start from has more cells than a context holds.
+
+    All cells of the row count, those that a task hides too.
+    """
+    database, columns = _trainable_columns(store, names)
+    if len(columns) and columns["row_width"].max() > context_length:
+        widest = int(columns["row_width"].argmax())
+        owner = store.database(names[database[widest]])
+        table = owner.columns[columns["column"][widest]].table
+        _check_width(int(columns["row_width"][widest]), context_length, table, owner.name)
+
+
+def check_task_context(database: DatabaseStore, task_name: str, context_length: int) -> None:
+    """ConfigError if a row of a task's target has more cells than a context holds."""
+    task = database.task(task_name)
+    table = database.table(task.table, "db" if task.is_autocomplete else "test")
+    _check_width(table.row_width, context_length, table.name, database.name)
+
+
+def _check_width(width: int, context_length: int, table: str, database: str) -> None:
+    if width > context_length:
+        raise ConfigError(
+            f"sampler.context_length is {context_length}, but a row of table '{table}' of database "
+            f"'{database}' has {width} cells, and the predicted row must fit; set it to at least {width}."
+        )
 
 
 def evaluation_items(
@@ -144,9 +172,18 @@ def task_items(database: DatabaseStore, task_name: str, split: str) -> Items:
     return _items(np.zeros(len(nodes)), np.full(len(nodes), column), nodes)
 
 
-def _trainable(store: TokenStore, name: str, sem_type: SemType | None = None) -> list[int]:
+def _trainable(store: TokenStore, name: str, sem_type: SemType) -> list[int]:
     columns = enumerate(store.database(name).columns)
-    return [i for i, column in columns if column.trainable and sem_type in (None, column.sem_type)]
+    return [i for i, column in columns if column.trainable and column.sem_type == sem_type]
+
+
+def _trainable_columns(store: TokenStore, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """int32 [n] place in `names`, and the store's TRAINABLE record of every column, in that order."""
+    places = np.array([store.place(name) for name in names], np.int32)
+    first = np.searchsorted(store.trainable["database"], places)
+    count = np.searchsorted(store.trainable["database"], places, side="right") - first
+    record = np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
+    return np.repeat(np.arange(len(names), dtype=np.int32), count), store.trainable[record]
 
 
 def _split_of(database: DatabaseStore, time: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from relscale.model.context import MAX_PARENTS
-from relscale.model.store import NO_TIME
+from relscale.model.mapping import NO_TIME
 from relscale.model.tasks import SPLITS, TaskSpec, read_tasks
 from relscale.platform.errors import DataError
 from relscale.platform.storage import digest_files

@@ -1,21 +1,25 @@
-"""Token store: databases as memory-mapped arrays of typed cells and links, plus one text table.
+"""Token store: databases as memory-mapped arrays of typed cells and links, plus what they share.
 
-    STORE/store.json                    written last: format, text encoder, databases in order
+    STORE/store.json                    written last: format, text encoder, databases in order, and the
+                                        SHA-256 of every other file
     STORE/databases/<name>/meta.json    tables, columns, tasks, places of the arrays
     STORE/databases/<name>/arrays.bin   the arrays of `DatabaseArrays`, one after another
     STORE/databases/<name>/strings.parquet   the database's distinct strings, sorted
-    STORE/text/<digest>/                strings.parquet (distinct strings of all databases, sorted),
+    STORE/shared/<fingerprint>/         strings.parquet (distinct strings of all databases, sorted),
                                         embeddings.npy float16 [n_strings, d_text],
-                                        rows.npy int32 (each database's strings as rows of that table)
+                                        rows.npy int32 (each database's strings as rows of that table),
+                                        trainable.npy (TRAINABLE, the columns of all databases to train on)
 
 One file per database and a bounded number of open ones keep a store of a thousand databases within the
-usual limit of open files.
+usual limit of open files. Training starts from `trainable.npy`; a database's own description is read when
+the first of its rows is drawn.
 """
 
 import hashlib
 import json
 from collections import OrderedDict
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,16 +27,19 @@ from typing import Any
 import numpy as np
 
 from relscale.model.context import SemType
+from relscale.model.mapping import NO_TIME, DatabaseArrays, map_array, map_arrays
 from relscale.model.tasks import TaskSpec
 from relscale.platform.errors import DataError, ResumeError
 from relscale.platform.storage import read_json
 
-FORMAT = 1
-NO_TIME = int(np.iinfo(np.int64).min)
-"""Time of a row without one: earlier than every time."""
+__all__ = ["FORMAT", "NO_TIME", "ColumnInfo", "DatabaseStore", "TableInfo", "TokenStore"]
+
+FORMAT = 2
 MAX_OPEN = 256
 """Databases of a store that are mapped at once."""
-ALIGNMENT = 64
+TRAINABLE = np.dtype([("database", "<i4"), ("column", "<i4"), ("n_cells", "<i8"), ("row_width", "<i4")])
+"""A column that training may ask for: place of its database in the store, its number there, its cells, and
+the most cells that a row of its table has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,79 +66,24 @@ class ColumnInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableInfo:
-    """Rows offset .. offset + n_rows - 1 of a database; `kind` is "db", "train", "val" or "test"."""
+    """Rows offset .. offset + n_rows - 1 of a database; `kind` is "db", "train", "val" or "test".
+
+    `row_width` is the most cells that one of the rows has, for a task over its three splits.
+    """
 
     name: str
     kind: str
     offset: int
     n_rows: int
     time_col: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseArrays:
-    """The arrays of one database: N rows ("nodes"), C cells, L links along foreign keys, K columns.
-
-    node_time    int64 [N]    microseconds since 1970, or NO_TIME
-    cell_ptr     int64 [N+1]  cells of row i are cell_ptr[i] .. cell_ptr[i+1] - 1
-    cell_column  int16 [C]    index into `DatabaseStore.columns`
-    cell_bits    int32 [C]    a float32 z-score, or for text the int32 number of the database's string
-    parents      int32 [N, W] rows that a row refers to, -1 empty; W >= 1: most foreign keys of a table
-    child_ptr    int64 [N+1]  children of db tables, by time (none first), then row
-    child_idx    int32 [L]
-    own_ptr      int64        per label task, one after another: n_entities + 1 places in own_idx
-    own_idx      int32        label rows of an entity, by time, then row
-    column_ptr   int64 [K+1]  rows with a value, for the number and boolean columns of db tables
-    column_rows  int32
-    """
-
-    node_time: np.ndarray
-    cell_ptr: np.ndarray
-    cell_column: np.ndarray
-    cell_bits: np.ndarray
-    parents: np.ndarray
-    child_ptr: np.ndarray
-    child_idx: np.ndarray
-    own_ptr: np.ndarray
-    own_idx: np.ndarray
-    column_ptr: np.ndarray
-    column_rows: np.ndarray
-
-
-def write_arrays(path: Path, arrays: DatabaseArrays) -> dict[str, Any]:
-    """Write the arrays into one file; returns name -> [dtype, shape, byte offset] for `map_arrays`."""
-    layout: dict[str, Any] = {}
-    with path.open("wb") as file:
-        for field in fields(arrays):
-            array = np.ascontiguousarray(getattr(arrays, field.name))
-            file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            layout[field.name] = [array.dtype.str, list(array.shape), file.tell()]
-            file.write(array.tobytes())
-    return layout
-
-
-def map_arrays(path: Path, layout: dict[str, Any]) -> DatabaseArrays:
-    """Map a file that `write_arrays` wrote; DataError if it is missing or shorter than its layout."""
-    need = max(at + _n_bytes(dtype, shape) for dtype, shape, at in layout.values())
-    if not path.is_file() or path.stat().st_size < need:
-        raise DataError(f"'{path}' is missing or cut short; delete its folder and tokenize again.")
-    whole = np.memmap(path, mode="r")
-    views = {
-        name: np.asarray(whole[at : at + _n_bytes(dtype, shape)]).view(dtype).reshape(shape)
-        for name, (dtype, shape, at) in layout.items()
-    }
-    return DatabaseArrays(**views)
-
-
-def _n_bytes(dtype: str, shape: list[int]) -> int:
-    return int(np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64))
+    row_width: int
 
 
 class DatabaseStore:
     """One database of a token store: its description, and its arrays on demand."""
 
     def __init__(self, folder: Path, text_rows: np.ndarray, owner: "TokenStore") -> None:
-        meta = read_json(folder / "meta.json")
+        meta = read_meta(folder)
         self.folder = folder
         self.name: str = meta["name"]
         self.text_rows = text_rows
@@ -142,7 +94,9 @@ class DatabaseStore:
         self.columns = tuple(_column(column, text_rows) for column in meta["columns"])
         self.tables = tuple(TableInfo(**table) for table in meta["tables"])
         self.tasks = tuple(_task(task) for task in meta["tasks"])
+        """All tasks whose labels are here."""
         self.skipped_tasks: dict[str, str] = meta["skipped_tasks"]
+        """Why a task, in `tasks` or not, cannot be predicted."""
         self.n_nodes: int = meta["arrays"]["node_time"][1][0]
         self.n_cells: int = meta["arrays"]["cell_bits"][1][0]
         self._layout = meta["arrays"]
@@ -166,14 +120,19 @@ class DatabaseStore:
         raise DataError(f"database '{self.name}' has no table '{name}' ({kind}); it has: {names}.")
 
     def task(self, name: str) -> TaskSpec:
-        """The task of that name; DataError lists those there are, with the reason for a skipped one."""
+        """The task to predict of that name; DataError lists those there are, with a skipped one's reason."""
+        if name in self.skipped_tasks:
+            raise DataError(f"task '{name}' of database '{self.name}': {self.skipped_tasks[name]}.")
         for task in self.tasks:
             if task.name == name:
                 return task
-        if name in self.skipped_tasks:
-            raise DataError(f"task '{name}' of database '{self.name}': {self.skipped_tasks[name]}.")
-        known = ", ".join(task.name for task in self.tasks) or "none"
+        known = ", ".join(task.name for task in self.predictable_tasks) or "none"
         raise DataError(f"database '{self.name}' has no task '{name}'; it has: {known}.")
+
+    @property
+    def predictable_tasks(self) -> tuple[TaskSpec, ...]:
+        """The tasks that a Relational Transformer has an output for."""
+        return tuple(task for task in self.tasks if task.name not in self.skipped_tasks)
 
     def column_index(self, table: str, name: str) -> int:
         """Place in `columns` of a column of a db table or a task."""
@@ -200,9 +159,10 @@ class TokenStore:
         """Its name and fingerprint."""
         self.fingerprint = store_fingerprint(manifest)
         """Changes with the databases' content, their order, the encoder and the format."""
-        self._text = path / "text" / self.fingerprint
-        starts = np.cumsum([0] + [entry["n_strings"] for entry in manifest["databases"]])
-        self._strings = {name: (starts[i], starts[i + 1]) for i, name in enumerate(self.names)}
+        self._shared = path / "shared" / self.fingerprint
+        self._strings = np.cumsum([0] + [entry["n_strings"] for entry in manifest["databases"]])
+        self._places = {name: place for place, name in enumerate(self.names)}
+        self._manifest = manifest
         self._databases: dict[str, DatabaseStore] = {}
         self._open: OrderedDict[str, DatabaseArrays] = OrderedDict()
 
@@ -223,18 +183,22 @@ class TokenStore:
         check_format(path, manifest)
         return cls(path, manifest)
 
-    def database(self, name: str) -> DatabaseStore:
-        """One database, described at once and mapped when its arrays are first used."""
-        if name not in self._strings:
+    def place(self, name: str) -> int:
+        """Place of a database in `names`; DataError if the store has none of that name."""
+        if name not in self._places:
             first_names = ", ".join(self.names[:5])
             raise DataError(
                 f"store '{self.path}' has no database '{name}'; of its {len(self.names)} the first are: "
                 f"{first_names}."
             )
+        return self._places[name]
+
+    def database(self, name: str) -> DatabaseStore:
+        """One database, described at once and mapped when its arrays are first used."""
         if name not in self._databases:
-            first, end = self._strings[name]
-            folder = self.path / "databases" / name
-            self._databases[name] = DatabaseStore(folder, self._text_rows[first:end], self)
+            place = self.place(name)
+            text_rows = self._text_rows[self._strings[place] : self._strings[place + 1]]
+            self._databases[name] = DatabaseStore(self.path / "databases" / name, text_rows, self)
         return self._databases[name]
 
     def opened(self, database: DatabaseStore) -> DatabaseArrays:
@@ -248,18 +212,41 @@ class TokenStore:
     @cached_property
     def embeddings(self) -> np.ndarray:
         """float16 [n_strings, d_text], mapped: the vector of every column name and text."""
-        return np.load(self._text / "embeddings.npy", mmap_mode="r")
+        return map_array(self._shared / "embeddings.npy")
 
     @cached_property
     def strings(self) -> list[str]:
         """The text table itself, read whole: string of every row of `embeddings`."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self._text / "strings.parquet")["string"].to_pylist()
+        return pq.read_table(self._shared / "strings.parquet")["string"].to_pylist()
+
+    @cached_property
+    def trainable(self) -> np.ndarray:
+        """TRAINABLE [n], mapped: the trainable columns of all databases, in order."""
+        return map_array(self._shared / "trainable.npy")
 
     @cached_property
     def _text_rows(self) -> np.ndarray:
-        return np.load(self._text / "rows.npy")
+        return map_array(self._shared / "rows.npy")
+
+    def files(self) -> Iterator[tuple[Path, str]]:
+        """Every file of the store but store.json, with the SHA-256 that it had when it was written."""
+        for entry in self._manifest["databases"]:
+            for name, digest in entry["files"].items():
+                yield self.path / "databases" / entry["name"] / name, digest
+        for name, digest in self._manifest["files"].items():
+            yield self._shared / name, digest
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """The description of a database of a store; DataError if it is missing or broken."""
+    try:
+        return read_json(folder / "meta.json")
+    except DataError as error:
+        raise DataError(
+            f"'{folder / 'meta.json'}' is missing or broken; delete the folder '{folder}' and tokenize again."
+        ) from error
 
 
 def store_fingerprint(manifest: dict[str, Any]) -> str:

@@ -6,7 +6,10 @@ from pathlib import Path
 from relscale.platform.errors import DataError
 
 SPLITS = ("train", "val", "test")
-SUPPORTED = ("binary_classification", "regression")
+PREDICTABLE = ("binary_classification", "regression")
+"""Task types with an output in the Relational Transformer."""
+LABELLED = (*PREDICTABLE, "multiclass_classification", "multilabel_classification")
+"""Task types whose labels are cells of label rows; only recommendations have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,9 @@ def read_tasks(folder: Path) -> tuple[tuple[TaskSpec, ...], dict[str, str]]:
 
     Returns
     -------
-    The tasks that a Relational Transformer can score, sorted by name, and the reason for each task that
-    is left out (recommendation, more than two classes, several labels, labels without an entity).
+    The tasks whose labels can be kept, sorted by name, and the reason for each task that cannot be
+    predicted: labels of more than two classes, or several, are kept all the same; recommendations and
+    labels without an entity are not.
 
     Raises
     ------
@@ -55,10 +59,10 @@ def read_tasks(folder: Path) -> tuple[tuple[TaskSpec, ...], dict[str, str]]:
     tasks, skipped = [], {}
     for path in sorted((folder / "tasks").glob("*/manifest.yaml")):
         task, reason = _read_task(path)
-        if task is None:
-            skipped[path.parent.name] = reason
-        else:
+        if task is not None:
             tasks.append(task)
+        if reason:
+            skipped[path.parent.name] = reason
     return tuple(tasks), skipped
 
 
@@ -73,8 +77,11 @@ def _read_task(path: Path) -> tuple[TaskSpec | None, str]:
         raise DataError(
             f"'{path}' is not a RelBench 3 task manifest ({reason}); mend or remove it."
         ) from error
-    if manifest.task_type not in SUPPORTED:
-        return None, f"task type {manifest.task_type} has no output in the Relational Transformer"
+    reason = ""
+    if manifest.task_type not in PREDICTABLE:
+        reason = f"task type {manifest.task_type} has no output in the Relational Transformer"
+    if manifest.task_type not in LABELLED:
+        return None, reason
     autocomplete = manifest.kind == "autocomplete"
     if not manifest.target_col or not (autocomplete or manifest.entity_col):
         return None, "its labels name no entity_col or no target_col"
@@ -87,4 +94,4 @@ def _read_task(path: Path) -> tuple[TaskSpec | None, str]:
         target_col=manifest.target_col,
         time_col=None if autocomplete else manifest.time_col,
         remove_columns=tuple((table, column) for table, column in manifest.remove_columns),
-    ), ""
+    ), reason

@@ -14,9 +14,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from relscale.model.arrays import database_content
+from relscale.model.checksums import file_digest
 from relscale.model.config import TextConfig
+from relscale.model.mapping import write_arrays
 from relscale.model.source import database_name, read_database, source_digest
-from relscale.model.store import FORMAT, TokenStore, check_format, store_fingerprint, write_arrays
+from relscale.model.store import (
+    FORMAT,
+    TRAINABLE,
+    TokenStore,
+    check_format,
+    read_meta,
+    store_fingerprint,
+)
 from relscale.model.text import TextEncoder
 from relscale.platform import storage
 from relscale.platform.dataflow import Receipt, Run, map_keys, map_keys_here
@@ -60,7 +69,7 @@ def tokenize_folders(
     names = _names(folders)
     encoder = TextEncoder(text)
     _check_earlier(out, names, encoder)
-    for folder in (out, out / "databases", out / "text"):
+    for folder in (out, out / "databases", out / "shared"):
         storage.sweep_drafts(folder)
     receipts = _tokenize_each(folders, names, out, run, progress)
     manifest = {
@@ -68,12 +77,13 @@ def tokenize_folders(
         "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
         "databases": receipts,
     }
-    text_folder = out / "text" / store_fingerprint(manifest)
-    if not text_folder.is_dir():
-        _write_text(out, text_folder, names, encoder, progress)
+    shared = out / "shared" / store_fingerprint(manifest)
+    if not shared.is_dir():
+        _write_shared(out, shared, names, encoder, progress)
+    manifest["files"] = _digests(shared)
     if not (out / "store.json").is_file() or storage.read_json(out / "store.json") != manifest:
         storage.write_json(out / "store.json", manifest)
-    for old in {*(out / "text").iterdir(), out / "parts"} - {text_folder}:
+    for old in {*(out / "shared").iterdir(), out / "parts"} - {shared}:
         shutil.rmtree(old, ignore_errors=True)
     return TokenStore.open(out)
 
@@ -139,20 +149,28 @@ def _database_receipt(folder: Path, out: Path) -> Receipt:
             pq.write_table(pa.table({"string": content.strings}), draft / "strings.parquet")
             layout = write_arrays(draft / "arrays.bin", content.arrays)
             meta = {"format": FORMAT, "digest": digest, **content.meta, "arrays": layout}
-            storage.write_json(draft / "meta.json", meta)
-    meta = storage.read_json(final / "meta.json")
+            storage.write_json(draft / "meta.json", {**meta, "files": _digests(draft)})
+    meta = read_meta(final)
     check_format(final, meta)
     if meta["digest"] != digest:
         raise ResumeError(
             f"'{final}' was made from other content than '{folder}' has now; tokenize into a new folder."
         )
-    return {"name": name, "digest": digest, "n_strings": meta["n_strings"], "n_cells": meta["n_cells"]}
+    # Hashes of the arrays are those of when they were written: damage since then is found.
+    files = {**meta["files"], "meta.json": file_digest(final / "meta.json")}
+    counts = {"n_strings": meta["n_strings"], "n_cells": meta["n_cells"]}
+    return {"name": name, "digest": digest, **counts, "files": files}
 
 
-def _write_text(
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+
+
+def _write_shared(
     out: Path, final: Path, names: Sequence[str], encoder: TextEncoder, progress: Progress | None
 ) -> None:
-    """Write the union of the databases' strings, their vectors and each database's place in it."""
+    """Write the union of the databases' strings, their vectors, each database's place in it, and all
+    trainable columns."""
     local = [pq.read_table(out / "databases" / name / "strings.parquet")["string"] for name in names]
     strings = pc.unique(pa.chunked_array([chunk for column in local for chunk in column.chunks]))
     strings = strings.take(pc.sort_indices(strings))
@@ -162,6 +180,20 @@ def _write_text(
         np.save(draft / "embeddings.npy", embeddings)
         rows = [pc.index_in(column, strings).to_numpy() for column in local]
         np.save(draft / "rows.npy", np.concatenate(rows).astype(np.int32))
+        np.save(draft / "trainable.npy", _trainable([out / "databases" / name for name in names]))
+
+
+def _trainable(folders: Sequence[Path]) -> np.ndarray:
+    """TRAINABLE [n]: the trainable columns of all databases, in order."""
+    records = []
+    for place, meta in enumerate(map(read_meta, folders)):
+        width = {table["name"]: table["row_width"] for table in meta["tables"] if table["kind"] == "db"}
+        records += [
+            (place, number, column["n_cells"], width[column["table"]])
+            for number, column in enumerate(meta["columns"])
+            if column["trainable"]
+        ]
+    return np.array(records, TRAINABLE)
 
 
 def _embed(strings: list[str], parts: Path, encoder: TextEncoder, progress: Progress | None) -> np.ndarray:

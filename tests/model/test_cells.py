@@ -1,6 +1,6 @@
 """Types and statistics of columns."""
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -13,6 +13,7 @@ from relscale.model.cells import (
     is_trainable,
     row_cells,
     statistics,
+    target_column,
     typed_column,
 )
 from relscale.model.context import SemType
@@ -33,7 +34,8 @@ def _column(array: pa.Array):
         (pa.array([True, None, False]), SemType.BOOLEAN, [1, 0]),
         (pa.array([date(1970, 1, 2), None]), SemType.DATETIME, [86400e6]),
         (pa.array([10**9 + 1, None], pa.timestamp("ns", "UTC")), SemType.DATETIME, [10**6]),
-        (pa.array([3, None, 3]).dictionary_encode(), SemType.NUMBER, [3, 3]),
+        (pa.array([3, None, 7], pa.int8()), SemType.NUMBER, [3, 7]),  # codes that nobody declared
+        (pa.array([1.5, None], pa.float16()), SemType.NUMBER, [1.5]),
     ],
 )
 def test_scalar_types(array: pa.Array, sem_type: SemType, values: list):
@@ -47,7 +49,14 @@ def test_scalar_types(array: pa.Array, sem_type: SemType, values: list):
     [
         (pa.array(["b", None, "a", "b", ""]), ["b", "a", "b", ""]),
         (pa.array(["b", None, "b"]).dictionary_encode(), ["b", "b"]),
+        (pa.array(["b", None], pa.large_string()), ["b"]),
+        (pa.array([3, None, 3, 10]).dictionary_encode(), ["3", "3", "10"]),  # declared codes
+        (pa.array([True, None, False]).dictionary_encode(), ["True", "False"]),
         (pa.array([[1, 2], None, []]), ["[1, 2]", "[]"]),
+        (pa.array([b"ab", None]), ["b'ab'"]),
+        (pa.array([{"a": 1}, None]), ["{'a': 1}"]),
+        (pa.array([time(12, 30), None]), ["12:30:00"]),
+        (pa.nulls(3), []),
     ],
 )
 def test_text_types(array: pa.Array, texts: list[str]):
@@ -99,6 +108,24 @@ def test_binary_targets_become_boolean(array: pa.Array, positive: list[int]):
     assert np.flatnonzero((column.values > 0) & column.valid).tolist() == positive
 
 
+@pytest.mark.parametrize(
+    ("array", "task_type", "sem_type"),
+    [
+        (pa.array([10, None, 2]), "binary_classification", SemType.BOOLEAN),
+        (pa.array([10, None, 2]).dictionary_encode(), "binary_classification", SemType.BOOLEAN),
+        (pa.array([10, None, 2]).dictionary_encode(), "regression", SemType.NUMBER),
+        (pa.array([10, None, 2]), "multiclass_classification", SemType.TEXT),
+        (pa.array([[1], None, [1, 2]]), "multilabel_classification", SemType.TEXT),
+    ],
+)
+def test_a_target_has_the_type_of_its_task(array: pa.Array, task_type: str, sem_type: SemType):
+    column = target_column("x", pa.chunked_array([array]), task_type, where="task 't'")
+    assert column.sem_type == sem_type
+    assert column.valid.tolist() == [True, False, True]
+    if sem_type == SemType.BOOLEAN:  # by value, also where they are declared categories: 2 < 10
+        assert column.values.tolist() == [1, 0, 0]
+
+
 def test_a_binary_target_with_three_values_is_refused():
     with pytest.raises(DataError, match="task 't' is a binary classification, but 'x' has 3 values"):
         as_boolean(_column(pa.array([1, 2, 3])), where="task 't'")
@@ -115,6 +142,7 @@ def test_only_varying_scalars_are_trainable():
 def test_cells_come_row_by_row_without_nulls():
     columns = [_column(pa.array([1, None, 3])), _column(pa.array([None, None, True]))]
     counts, numbers, bits = row_cells(columns, [np.array([10, 0, 30]), np.array([0, 0, 31])], 3, 5)
+    assert (counts.dtype, numbers.dtype, bits.dtype) == (np.int64, np.int16, np.int32)
     assert counts.tolist() == [1, 0, 2]
     assert numbers.tolist() == [5, 5, 6]
     assert bits.tolist() == [10, 30, 31]

@@ -9,6 +9,7 @@ import pytest
 
 from relscale.model import store as store_module
 from relscale.model.context import SemType
+from relscale.model.items import check_training_context, training_items
 from relscale.model.store import NO_TIME, TokenStore
 from relscale.platform.dataflow import map_keys_here
 from relscale.platform.errors import DataError, ResumeError
@@ -109,7 +110,7 @@ def test_what_is_not_a_finished_store_is_refused(tmp_path: Path, copied: Path):
         TokenStore.open(tmp_path)
     manifest = json.loads((copied / "store.json").read_text())
     (copied / "store.json").write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(ResumeError, match=r"format 99.*reads 1"):
+    with pytest.raises(ResumeError, match=r"format 99.*reads 2"):
         TokenStore.open(copied)
 
 
@@ -119,6 +120,44 @@ def test_a_cut_file_is_refused(copied: Path):
     shop = TokenStore.open(copied).database("shop")
     with pytest.raises(DataError, match=r"arrays\.bin' is missing or cut short"):
         shop.map_arrays()
+
+
+def test_other_damaged_files_are_refused(copied: Path):
+    (shared,) = (copied / "shared").iterdir()
+    (shared / "embeddings.npy").write_bytes((shared / "embeddings.npy").read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"embeddings\.npy' is missing or cut short"):
+        _ = TokenStore.open(copied).embeddings
+    (copied / "databases" / "shop" / "meta.json").write_text("{")
+    with pytest.raises(DataError, match=r"meta\.json' is missing or broken; delete the folder"):
+        TokenStore.open(copied).database("shop")
+
+
+def test_trainable_columns_of_all_databases_are_in_one_index(
+    make_shop, tokenize_fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folders = [make_shop(tmp_path / name, name) for name in ("a", "b")]
+    store = tokenize_fake(folders, tmp_path / "store", run=map_keys_here)
+    expected = []
+    for place, name in enumerate(store.names):
+        database = store.database(name)
+        width = {"customers": 4, "orders": 4, "products": 3}
+        expected += [
+            (place, number, column.n_cells, width[column.table])
+            for number, column in enumerate(database.columns)
+            if column.trainable
+        ]
+    assert store.trainable.tolist() == expected
+    monkeypatch.setattr(TokenStore, "database", None)  # nothing else is read to start training
+    opened = TokenStore.open(store.path)
+    assert training_items(opened, opened.names, seed=0).n_cells == 2 * 43
+    check_training_context(opened, opened.names, 4)
+
+
+def test_row_widths_are_those_of_the_widest_rows(handmade_store: TokenStore):
+    shop = handmade_store.database("shop")
+    for table in shop.tables:
+        counts = np.diff(shop.arrays.cell_ptr[table.offset : table.offset + table.n_rows + 1])
+        assert table.row_width == counts.max()
 
 
 def test_wrong_names_list_the_right_ones(handmade_store: TokenStore):

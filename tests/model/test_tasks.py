@@ -29,11 +29,12 @@ def test_a_folder_without_tasks_has_none(tmp_path: Path):
 
 
 @pytest.mark.parametrize("task_type", ["multiclass_classification", "multilabel_classification"])
-def test_other_task_types_are_skipped_with_a_reason(tmp_path: Path, make_shop, task_type: str):
+def test_labels_without_an_output_are_kept_with_the_reason(tmp_path: Path, make_shop, task_type: str):
     manifest = make_shop(tmp_path / "shop") / "tasks" / "churn" / "manifest.yaml"
     manifest.write_text(manifest.read_text().replace("binary_classification", task_type))
     tasks, skipped = read_tasks(tmp_path / "shop")
-    assert "churn" not in [task.name for task in tasks]
+    assert [task.name for task in tasks] == ["churn", "spend", "status"]
+    assert sorted(skipped) == ["churn", "next-product"]
     assert task_type in skipped["churn"]
 
 

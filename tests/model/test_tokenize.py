@@ -45,6 +45,9 @@ def test_databases_keep_the_given_order_and_their_own_text_rows(
         assert [
             store.strings[database.text_rows[bits]] for bits in database.arrays.cell_bits[cells]
         ] == regions
+    assert len(store.strings) == len(set(store.strings)) == len(store.embeddings), "once per corpus"
+    titles = [[column.text_row for column in store.database(name).columns] for name in store.names]
+    assert titles[0] == titles[1], "equal names of two databases are one row"
     expected = fake_encoder(TextConfig()).encode(store.strings)
     assert np.array_equal(store.embeddings, expected)
     assert seen[:2] == [("databases", 1, 2), ("databases", 2, 2)]
@@ -127,8 +130,8 @@ def test_other_content_encoder_or_databases_are_refused(folders, tmp_path, token
 
 def test_another_format_is_refused(folders, tmp_path, tokenize_fake, monkeypatch):
     tokenize_fake(folders[:1], tmp_path / "s")
-    monkeypatch.setattr("relscale.model.store.FORMAT", 2)
-    with pytest.raises(ResumeError, match="format 1, this version of relscale reads 2"):
+    monkeypatch.setattr("relscale.model.store.FORMAT", 3)
+    with pytest.raises(ResumeError, match="format 2, this version of relscale reads 3"):
         tokenize_fake(folders[:1], tmp_path / "s")
 
 
