@@ -5,9 +5,11 @@
     training.safetensors   optimizer moments by parameter; only while a run is unfinished
     training.json          step and what else the loop must remember; only while a run is unfinished
 
-Nothing is pickled, so a checkpoint from a stranger cannot run code.
+Nothing is pickled, so a checkpoint from a stranger cannot run code; published `.pt` files are read for their
+tensors alone.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,83 +17,116 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from relscale.model.config import ModelConfig
+from relscale.model.config import PACE, ModelConfig
 from relscale.model.network import RelationalTransformer
+from relscale.model.official import read_state_dict, sizes_of
+from relscale.model.workers import spread_like, whole
 from relscale.platform import storage
 from relscale.platform.config import parse_config
 from relscale.platform.errors import ConfigError, DataError, ResumeError
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _MOMENTS, _PROGRESS = "training.safetensors", "training.json"
-_FREE_TRAINING = ("log_every_steps", "checkpoint_every_steps", "n_threads")
+_FREE_TRAINING = (*PACE, "n_threads", "micro_batch_size", "parallel")
+"""The last two change in which order gradients are added up, no more than the number of workers does."""
 
 
-def save_model(folder: Path, network: RelationalTransformer, about: dict[str, Any]) -> None:
-    """Write a finished network; `about` is JSON with the sizes under "model". Whole or absent."""
-    with storage.new_folder(folder) as draft:
-        _write_model(draft, network, about)
+def save_model(
+    folder: Path, network: RelationalTransformer, about: dict[str, Any], *, writes: bool = True
+) -> None:
+    """Write a finished network; `about` is JSON with the sizes under "model". Whole or absent.
+
+    Where the network is spread over workers all of them call this, and the one with `writes` writes.
+    """
+    weights = _for_file(network.state_dict())
+    if writes:
+        with storage.new_folder(folder) as draft:
+            _write_model(draft, weights, about)
 
 
 def save_training(
     folder: Path,
     network: RelationalTransformer,
     about: dict[str, Any],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     progress: dict[str, Any],
+    *,
+    writes: bool = True,
 ) -> None:
-    """Write an unfinished run: the network, the optimizer's moments, JSON values. Whole or absent."""
-    with storage.new_folder(folder) as draft:
-        _write_model(draft, network, about)
-        moments = {
+    """Write an unfinished run: the network, the optimizers' moments, JSON values. Whole or absent.
+
+    `writes` as in `save_model`.
+    """
+    weights = _for_file(network.state_dict())
+    moments = _for_file(
+        {
             f"{name}.{key}": value
             for name, parameter in network.named_parameters()
+            for optimizer in optimizers
             for key, value in optimizer.state.get(parameter, {}).items()
         }
-        save_file(_for_file(moments), draft / _MOMENTS)
-        storage.write_json(draft / _PROGRESS, progress)
+    )
+    if writes:
+        with storage.new_folder(folder) as draft:
+            _write_model(draft, weights, about)
+            save_file(moments, draft / _MOMENTS)
+            storage.write_json(draft / _PROGRESS, progress)
 
 
-def load_model(folder: Path | str) -> tuple[RelationalTransformer, dict[str, Any]]:
+def load_model(path: Path | str) -> tuple[RelationalTransformer, dict[str, Any]]:
     """The network of a checkpoint, on the CPU, and its description.
+
+    Parameters
+    ----------
+    path : a checkpoint's folder, or a published `.pt` file; of the latter only the sizes are known.
 
     Raises
     ------
     DataError : a file is missing or broken, or the weights do not fit the sizes in config.json; the first
         missing, unknown or misshapen key is named.
     """
-    folder = Path(folder)
-    about = storage.read_json(folder / _CONFIG)
-    try:
-        config = parse_config(ModelConfig, about["model"], source=f"'{folder / _CONFIG}'")
-    except (ConfigError, KeyError, TypeError) as error:
-        raise DataError(f"'{folder / _CONFIG}' gives no valid sizes under 'model' ({error}).") from error
+    path = Path(path)
+    if path.is_file():
+        weights = read_state_dict(path)
+        config = sizes_of(weights, path)
+        about: dict[str, Any] = {"model": config.model_dump()}
+    else:
+        about = storage.read_json(path / _CONFIG)
+        config = _sizes(about, path / _CONFIG)
+        path = path / _WEIGHTS
+        weights = _read(path)
     network = RelationalTransformer(config)
-    weights = _read(folder / _WEIGHTS)
-    _check(weights, network, folder / _WEIGHTS)
+    _check(weights, network, path)
     network.load_state_dict(weights)
     return network, about
 
 
+def _sizes(about: Any, path: Path) -> ModelConfig:
+    try:
+        return parse_config(ModelConfig, about["model"], source=f"'{path}'")
+    except (ConfigError, KeyError, TypeError) as error:
+        raise DataError(f"'{path}' gives no valid sizes under 'model' ({error}).") from error
+
+
 def load_training(
-    folder: Path, network: RelationalTransformer, optimizer: torch.optim.Optimizer
+    folder: Path, network: RelationalTransformer, optimizers: Sequence[torch.optim.Optimizer]
 ) -> dict[str, Any]:
-    """Put the state of an unfinished run into `network` and `optimizer`; its JSON values.
+    """Put the state of an unfinished run into `network` and its optimizers; its JSON values.
 
     DataError as in `load_model`; a missing moment is an error too.
     """
     weights, moments = _read(folder / _WEIGHTS), _read(folder / _MOMENTS)
     _check(weights, network, folder / _WEIGHTS)
-    network.load_state_dict(weights)
+    state = network.state_dict()
+    network.load_state_dict({name: spread_like(value, state[name]) for name, value in weights.items()})
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
+    for optimizer in optimizers:
+        for parameter in [p for group in optimizer.param_groups for p in group["params"]]:
             prefix = f"{names[id(parameter)]}."
-            state = {
-                key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)
-            }
-            if not state:
+            found = {key.removeprefix(prefix): v for key, v in moments.items() if key.startswith(prefix)}
+            if not found:
                 raise DataError(f"'{folder / _MOMENTS}' lacks '{prefix}*'; delete '{folder}' and run again.")
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+            optimizer.state[parameter] = {key: spread_like(v, parameter) for key, v in found.items()}
     return storage.read_json(folder / _PROGRESS)
 
 
@@ -124,13 +159,13 @@ def _shaping(about: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**about, **training}.items() if name not in free}
 
 
-def _write_model(folder: Path, network: RelationalTransformer, about: dict[str, Any]) -> None:
-    save_file(_for_file(network.state_dict()), folder / _WEIGHTS)
+def _write_model(folder: Path, weights: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+    save_file(weights, folder / _WEIGHTS)
     storage.write_json(folder / _CONFIG, about)
 
 
 def _for_file(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

@@ -20,12 +20,53 @@ class SamplerConfig(Config):
 
     context_length: int = Field(default=1024, ge=2)
     """Cells in a context; shorter contexts are padded."""
+    context_lengths: tuple[int, ...] = ()
+    """Lengths of which each training step draws one; each divides context_length, so that a step of
+    correspondingly more contexts keeps its tokens. Empty: always context_length, as in evaluation."""
     bfs_width: int = Field(default=128, ge=1)
     """Most child rows that one row brings in (rows of the predicted task are not counted)."""
+    prefer_latest: bool = False
+    """The latest visible child rows come in, the latest first, instead of a uniform sample in random order;
+    further seeds too are taken by time."""
+    own_rows_first: bool = False
+    """Label rows of the seed's entity enter before all other rows, the latest first; needs label rows, so
+    it changes nothing for an autocomplete target."""
+    visibility: Literal["temporal", "train-only"] = "temporal"
+    """Labels beside the target: "temporal" shows those strictly earlier than the seed, whatever their split
+    (as RT); "train-only" of these only the train split's. A target that is a column of a db table has no
+    label rows: there "train-only" hides its cells in rows later than the val timestamp, where RelBench's
+    val split begins, and shows the rows' other cells."""
+    n_walks: int = Field(default=0, ge=0, le=100_000)
+    """Random walks from the seed that rank further seeds, around which a context is filled up (RT-J:
+    10,000); 0 leaves it short, as PluRel does."""
+    walk_length: int = Field(default=20, ge=1, le=1000)
+    """Steps of such a walk."""
+    local_context_length: int | None = Field(default=None, ge=2)
+    """Cells collected around one seed before the next; null is context_length. Needs n_walks."""
     mask_prob: float = Field(default=0.0, ge=0.0, le=0.9)
     """Upper end of the share of other number and boolean cells hidden in a context: per context
     p ~ U(0, mask_prob), and every such cell is hidden with probability p. 0 hides the target alone, as
     PluRel does."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "SamplerConfig":
+        for length in self.context_lengths:
+            if length < 2 or self.context_length % length:
+                raise ValueError(
+                    f"context_lengths holds {length}, which does not divide context_length "
+                    f"{self.context_length} or is less than 2; give divisors"
+                )
+        local = self.local_context_length
+        if local is not None and not self.n_walks:
+            raise ValueError(
+                f"local_context_length is {local}, but without further seeds it only cuts contexts short; "
+                f"set n_walks or shorten context_length"
+            )
+        if local is not None and local > self.context_length:
+            raise ValueError(
+                f"local_context_length {local} is more than context_length {self.context_length}; lower it"
+            )
+        return self
 
 
 class ModelConfig(Config):
@@ -51,24 +92,73 @@ class ModelConfig(Config):
         return self
 
 
+PACE = ("log_every_steps", "evaluate_every_steps", "checkpoint_every_steps")
+"""Training settings that say how often a run writes something; they change no number of it."""
+
+
 class TrainingConfig(Config):
     """How the weights are fitted; the defaults are PluRel's."""
 
     batch_size: int = Field(default=128, ge=1)
     """Contexts per optimizer step, over all workers."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Contexts computed at once; a worker adds up the gradients of its share in such parts. null chooses
+    from the context length on a CPU, and takes the whole share on a GPU."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """"muon" moves the matrices of the blocks by Muon and the rest by AdamW, at one learning rate."""
     learning_rate: float = Field(default=5e-4, gt=0)
-    """Peak of the one-cycle schedule."""
-    weight_decay: float = Field(default=0.1, ge=0)
-    """Decoupled weight decay of AdamW, on every parameter."""
+    """Peak of the schedule."""
+    schedule: Literal["one-cycle", "cosine", "wsd"] = "one-cycle"
+    """How the rate changes after its linear rise: "one-cycle" (PluRel) falls linearly to next to nothing;
+    "cosine" falls along half a cosine; "wsd" (warm-up, stable, decay) stays at the peak, then falls
+    linearly."""
     warmup_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the steps in which the rate rises linearly to its peak."""
+    decay_share: float = Field(default=0.2, gt=0, le=1)
+    """Share of the steps in which the rate of "wsd" falls; with warmup_share at most 1."""
+    floor_share: float = Field(default=0.1, ge=0, lt=1)
+    """Rate of the last step of "cosine" and "wsd", as a share of the peak."""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Decoupled weight decay, on every parameter."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Global norm to which gradients are clipped."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the matrix products; weights and optimizer state are always fp32."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """"ddp": every worker holds the whole network; "fsdp": weights and optimizer state are spread over the
+    workers, for networks that one GPU does not hold."""
     log_every_steps: int = Field(default=50, ge=1)
     """Optimizer steps between two reported losses."""
+    evaluate_every_steps: int = Field(default=1000, ge=1)
+    """Optimizer steps between two held-out losses, where held-out databases are given; the last step has
+    one too."""
     checkpoint_every_steps: int = Field(default=1000, ge=1)
     """Optimizer steps between two checkpoints."""
     n_threads: int = Field(default=1, ge=1)
-    """CPU threads of torch in each worker."""
+    """CPU threads of each worker."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainingConfig":
+        if self.schedule == "wsd" and self.warmup_share + self.decay_share > 1:
+            raise ValueError(
+                f"warmup_share {self.warmup_share} and decay_share {self.decay_share} are more than the "
+                f"whole; lower one of them"
+            )
+        if self.optimizer == "muon" and self.parallel == "fsdp":
+            raise ValueError("muon needs whole matrices; set optimizer=adamw or parallel=ddp")
+        return self
+
+
+class EvaluationConfig(Config):
+    """The held-out loss: fixed cells of databases that no training sees."""
+
+    columns_per_type: int = Field(default=5, ge=1)
+    """Boolean and number columns per held-out database, at most so many of each."""
+    rows_per_column: int = Field(default=10, ge=1)
+    """Contexts per column."""
+    mask_prob: float = Field(default=0.0, ge=0, le=0.9)
+    """As sampler.mask_prob: further hidden cells in each context, all of which are scored."""
+    seed: int = Field(default=0, ge=0)
+    """Fixes which cells, and their contexts; the same for every trial."""
+    batch_size: int = Field(default=32, ge=1)
+    """Contexts per forward pass; changes speed, not results."""

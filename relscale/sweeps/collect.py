@@ -42,7 +42,7 @@ def collect_results(out: Path, trials: Sequence[Trial], failures: Mapping[str, s
 
 def collect_curves(out: Path, trials: Sequence[Trial]) -> pd.DataFrame:
     """Training curves of all trials, one row per logged step."""
-    from relscale.model.pretrain import read_metrics
+    from relscale.model.run_folder import read_metrics
 
     return pd.DataFrame(
         {

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from relscale.generation.priors import PRIORS, find_prior
-from relscale.model.config import ModelConfig, SamplerConfig, TextConfig, TrainingConfig
+from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TextConfig, TrainingConfig
 from relscale.platform.cluster import ClusterConfig
 from relscale.platform.config import Config, merge_settings, parse_config
 from relscale.platform.tracking import TrackingConfig
@@ -71,21 +71,6 @@ class GridConfig(Config):
         if len(set(values)) < len(values):
             raise ValueError("a value stands twice")
         return tuple(sorted(values))
-
-
-class EvaluationConfig(Config):
-    """The held-out loss: fixed cells of databases that no trial trains on."""
-
-    columns_per_type: int = Field(default=5, ge=1)
-    """Boolean and number columns per held-out database, at most so many of each."""
-    rows_per_column: int = Field(default=10, ge=1)
-    """Contexts per column."""
-    mask_prob: float = Field(default=0.0, ge=0, le=0.9)
-    """As sampler.mask_prob: further hidden cells in each context, all of which are scored."""
-    seed: int = Field(default=0, ge=0)
-    """Fixes which cells, and their contexts; the same for every trial."""
-    batch_size: int = Field(default=32, ge=1)
-    """Contexts per forward pass; changes speed, not results."""
 
 
 def dataset_name(dataset: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from relscale.model.config import PACE
 from relscale.platform.errors import ConfigError
 from relscale.platform.progress import human_count
 from relscale.sweeps.config import StudyConfig
@@ -79,7 +80,7 @@ def plan_trials(
         "code": code,
         "model": config.model.model_dump(),
         "sampler": config.sampler.model_dump(),
-        "training": config.training.model_dump(exclude={"log_every_steps", "checkpoint_every_steps"}),
+        "training": config.training.model_dump(exclude={*PACE}),
         "evaluation": config.evaluation.model_dump(exclude={"batch_size"}),
         # Gradients are averaged in another order with another number of workers.
         "trial": config.trial.model_dump(),

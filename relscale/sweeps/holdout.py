@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from relscale.model.config import SamplerConfig
-from relscale.sweeps.config import EvaluationConfig
+from relscale.model.config import EvaluationConfig, SamplerConfig
 
 
 def held_out_scores(
@@ -31,20 +30,8 @@ def held_out_scores(
     are compared on equal ground.
     """
     from relscale.model.checkpoint import load_model
-    from relscale.model.items import evaluation_items
-    from relscale.model.predict import held_out_loss
+    from relscale.model.held_out import HeldOut
     from relscale.model.store import TokenStore
 
     network, _ = load_model(checkpoint)
-    opened = TokenStore.open(store)
-    items = evaluation_items(
-        opened,
-        names,
-        columns_per_type=evaluation.columns_per_type,
-        rows_per_column=evaluation.rows_per_column,
-        seed=evaluation.seed,
-    )
-    contexts = sampler.replace(mask_prob=evaluation.mask_prob)
-    return held_out_loss(
-        network, opened, names, items, contexts, seed=evaluation.seed, batch_size=evaluation.batch_size
-    )
+    return HeldOut(TokenStore.open(store), names, sampler, evaluation).scores(network)

@@ -162,7 +162,7 @@ def _record_live(record: SweepRecord, trial: Trial, line: Mapping[str, Any]) -> 
 
 def _record_grid(out: Path, trials: Sequence[Trial], results: pd.DataFrame, record: SweepRecord) -> None:
     """Bring MLflow up to the files, whatever a killed call has left out."""
-    from relscale.model.pretrain import read_metrics
+    from relscale.model.run_folder import read_metrics
 
     marker = out / "tracking.json"
     rows = results.set_index("key")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import relscale
-from relscale.model.config import ModelConfig, SamplerConfig, TrainingConfig
+from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
 from relscale.platform.config import Config
 from relscale.platform.storage import read_json, write_json
-from relscale.sweeps.config import EvaluationConfig, TrialConfig
+from relscale.sweeps.config import TrialConfig
 
 RESULT = "result.json"
 Report = Callable[[dict[str, Any]], None]
@@ -66,7 +66,8 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
     The row of the results table, as JSON values.
     """
     from relscale.model.distributed import train
-    from relscale.model.pretrain import PretrainJob, read_metrics
+    from relscale.model.job import PretrainJob
+    from relscale.model.run_folder import read_metrics
     from relscale.sweeps.holdout import held_out_scores
 
     if (result := finished(job.folder)) is not None:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from relscale.model import checkpoint
 from relscale.model.config import ModelConfig, TrainingConfig
 from relscale.model.network import RelationalTransformer
-from relscale.model.optim import build_optimizer
+from relscale.model.optim import build_optimizers
 from relscale.platform.errors import DataError, ResumeError
 
 CONFIG = ModelConfig(n_blocks=1, d_model=8, n_heads=2, d_ff=8)
@@ -21,13 +21,14 @@ def network() -> RelationalTransformer:
     return RelationalTransformer(CONFIG, seed=5)
 
 
-def _stepped(network, n_steps):
-    optimizer = build_optimizer(network, TrainingConfig())
+def _stepped(network, n_steps, training):
+    optimizers = build_optimizers(network, training)
     for step in range(n_steps):
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, 0.1 * (step + 1)) if parameter.requires_grad else None
-        optimizer.step()
-    return optimizer
+        for optimizer in optimizers:
+            optimizer.step()
+    return optimizers
 
 
 def test_a_saved_network_comes_back_bit_for_bit(network, tmp_path):
@@ -51,17 +52,20 @@ def test_half_precision_weights_load_as_float32(network, tmp_path):
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
 
 
-def test_training_goes_on_exactly(network, tmp_path):
-    optimizer = _stepped(network, 3)
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_training_goes_on_exactly(network, tmp_path, kind):
+    training = TrainingConfig(optimizer=kind)
+    optimizers = _stepped(network, 3, training)
     folder = checkpoint.training_folder(tmp_path, 3)
-    checkpoint.save_training(folder, network, ABOUT, optimizer, {"step": 3, "losses": [0.1]})
+    checkpoint.save_training(folder, network, ABOUT, optimizers, {"step": 3, "losses": [0.1]})
     other = RelationalTransformer(CONFIG, seed=6)
-    resumed = build_optimizer(other, TrainingConfig())
+    resumed = build_optimizers(other, training)
     assert checkpoint.load_training(folder, other, resumed) == {"step": 3, "losses": [0.1]}
-    for n, o in ((network, optimizer), (other, resumed)):
+    for n, both in ((network, optimizers), (other, resumed)):
         for parameter in n.parameters():
             parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
-        o.step()
+        for optimizer in both:
+            optimizer.step()
     state = other.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
 
@@ -106,11 +110,11 @@ def test_sizes_that_are_none_are_refused(network, tmp_path):
 
 def test_a_missing_moment_is_an_error(network, tmp_path):
     folder = checkpoint.training_folder(tmp_path, 3)
-    checkpoint.save_training(folder, network, ABOUT, _stepped(network, 3), {"step": 3})
+    checkpoint.save_training(folder, network, ABOUT, _stepped(network, 3, TrainingConfig()), {"step": 3})
     path = folder / "training.safetensors"
     save_file({n: t for n, t in load_file(path).items() if not n.startswith("norm_out.")}, path)
     with pytest.raises(DataError, match=r"lacks 'norm_out\.weight\.\*'"):
-        checkpoint.load_training(folder, network, build_optimizer(network, TrainingConfig()))
+        checkpoint.load_training(folder, network, build_optimizers(network, TrainingConfig()))
 
 
 def test_another_run_is_refused_unless_only_its_pace_of_writing_differs(network, tmp_path):

@@ -11,7 +11,9 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 from relscale.model.checkpoint import load_model
 from relscale.model.config import ModelConfig, SamplerConfig, TrainingConfig
 from relscale.model.distributed import _cause, train
-from relscale.model.pretrain import PretrainJob, pretrain, read_metrics
+from relscale.model.job import PretrainJob
+from relscale.model.pretrain import pretrain
+from relscale.model.run_folder import read_metrics
 from relscale.platform.errors import ConfigError, DataError
 
 

@@ -1,20 +1,28 @@
 """Pretraining: budgets, exact resume, shares of a batch, a loss that falls."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from relscale.model import pretrain as module
 from relscale.model.checkpoint import latest_checkpoint, load_model, training_folder
-from relscale.model.config import ModelConfig, SamplerConfig, TrainingConfig
-from relscale.model.encode import to_tensors
+from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
+from relscale.model.context import ContextBatch
+from relscale.model.feed import Feed
+from relscale.model.items import evaluation_items, training_items
+from relscale.model.job import HeldOutData, PretrainJob, n_steps
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import objective
-from relscale.model.optim import build_optimizer
-from relscale.model.pretrain import PretrainJob, n_steps, pretrain, read_metrics
+from relscale.model.optim import build_optimizers
+from relscale.model.predict import held_out_loss
+from relscale.model.pretrain import pretrain
+from relscale.model.run_folder import read_metrics
+from relscale.model.store import TokenStore
+from relscale.model.workers import Workers
 from relscale.platform.errors import ConfigError, DataError, ResumeError
 
 SAMPLER = SamplerConfig(context_length=32, bfs_width=8, mask_prob=0.3)
@@ -67,13 +75,20 @@ def test_a_run_logs_saves_and_finishes(job):
     assert [line["step"] for line in heard] == [3, 6, 9, 10]
     assert [line["tokens"] for line in heard] == [step * STEP_TOKENS for step in (3, 6, 9, 10)]
     assert heard == read_metrics(job.out)
-    assert all(line["tokens_per_second"] > 0 for line in heard)
+    assert all(line["tokens_per_second"] > 0 and line["mfu"] > 0 for line in heard)
+    assert all(0 <= line["loader_wait_share"] <= 1 for line in heard)
     about = json.loads((final / "config.json").read_text())
     assert about["tokens"] == 10 * STEP_TOKENS
     assert about["databases"] == ["toy-0", "toy-1"]
+    assert about["cells"] == heard[-1]["cells"] < about["tokens"]
     assert about["text_encoder"]["fingerprint"] == "fake-packaged-minilm"
     assert latest_checkpoint(job.out) is None
-    assert sorted(path.name for path in job.out.iterdir()) == ["final", "job.json", "metrics.jsonl"]
+    assert sorted(path.name for path in job.out.iterdir()) == [
+        "final",
+        "job.json",
+        "metrics.jsonl",
+        "seen.json",
+    ]
 
 
 def test_a_finished_run_is_not_trained_again(job):
@@ -92,7 +107,9 @@ class _Killed(Exception):
 
 
 @pytest.mark.parametrize(("killed_at", "resumes_at"), [(3, 0), (6, 4), (9, 8)])
-def test_a_killed_run_goes_on_bit_for_bit(job, tmp_path, killed_at, resumes_at):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_killed_run_goes_on_bit_for_bit(job, tmp_path, killed_at, resumes_at, optimizer):
+    job = job.replace(training=TRAINING.replace(optimizer=optimizer))
     unbroken = job.replace(out=tmp_path / "unbroken")
     pretrain(unbroken, report=_ignore)
 
@@ -109,7 +126,7 @@ def test_a_killed_run_goes_on_bit_for_bit(job, tmp_path, killed_at, resumes_at):
 
     final = pretrain(job, report=_ignore)
     assert _same(_weights(final), _weights(unbroken.out / "final"))
-    for name in ("step", "tokens", "loss", "learning_rate"):
+    for name in ("step", "tokens", "loss", "learning_rate", "cells", "epochs_max", "unique_items"):
         found, wanted = ([line[name] for line in read_metrics(run.out)] for run in (job, unbroken))
         assert found == wanted
 
@@ -134,24 +151,24 @@ def test_the_seed_decides_weights_and_data(job, tmp_path):
     assert not _same(first, other)
 
 
-def test_shares_of_the_workers_make_up_the_batch_of_one(job, monkeypatch):
+def test_shares_of_the_workers_make_up_the_batch_of_one(job):
     """Each of two workers takes its half of the contexts that one alone would take, in order."""
-    seen: list[list[torch.Tensor]] = []
+    store = TokenStore.open(job.store)
+    items, network = training_items(store, store.names, seed=7), RelationalTransformer(job.model)
 
-    def record(model, optimizer, batch, rate, training):
-        seen[-1].append(batch.value)
-        return 0.5
+    def values(rank: int, size: int, at_once: int) -> torch.Tensor:
+        training, workers = TRAINING.replace(micro_batch_size=at_once), Workers(rank=rank, size=size)
+        feed = Feed(items, network, SAMPLER, training, workers, seed=7)
+        shares = list(feed.shares(range(3, 6)))
+        assert [len(share.database) for share in shares] == [4 // size] * 3
+        assert [len(share.micro_batches) for share in shares] == [math.ceil(4 / size / at_once)] * 3
+        return torch.cat([batch.label for share in shares for batch in share.micro_batches])
 
-    monkeypatch.setattr(module, "_update", record)
-    monkeypatch.setattr(module, "_over_ranks", lambda losses, device, world_size: losses)
-    for rank, world_size in ((0, 1), (0, 2), (1, 2)):
-        seen.append([])
-        out = job.out / f"{rank}-of-{world_size}"
-        pretrain(job.replace(out=out), report=_ignore, rank=rank, world_size=world_size)
-    whole, first, second = seen
-    assert len(whole) == 10
-    for batch, *halves in zip(whole, first, second, strict=True):
-        assert torch.equal(batch, torch.cat(halves))
+    whole = values(0, 1, 4)
+    assert torch.equal(whole, values(0, 1, 3)), "micro-batches follow one another"
+    halves = [values(rank, 2, 2) for rank in (0, 1)]
+    assert len(halves[0]) + len(halves[1]) == len(whole)
+    assert torch.equal(whole.sort().values, torch.cat(halves).sort().values)
 
 
 def test_training_can_start_from_a_checkpoint(job, tmp_path):
@@ -175,19 +192,62 @@ def test_the_users_mistakes_have_one_sentence_each(job):
         with pytest.raises(ConfigError, match=message):
             pretrain(job.replace(**change), report=_ignore)
     with pytest.raises(ConfigError, match=r"batch_size 4 is not a multiple of the 3 workers"):
-        pretrain(job, report=_ignore, rank=0, world_size=3)
+        pretrain(job, report=_ignore, workers=Workers(size=3))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(job):
-    def break_weights(network: torch.nn.Module) -> torch.nn.Module:
-        with torch.no_grad():
-            network.get_parameter("norm_out.weight").fill_(float("nan"))
-        return network
+def test_a_loss_that_is_not_finite_names_the_context(job, monkeypatch):
+    """The tenth item of the run gets a label that no network can meet."""
+    honest = Feed.contexts
 
-    with pytest.raises(DataError, match=r"not finite at step 0, items 0 to 3 of seed 7"):
-        pretrain(job, report=_ignore, wrap=break_weights)
+    def contexts(self: Feed, first: int, count: int) -> ContextBatch:
+        batch = honest(self, first, count)
+        if first <= 9 < first + count:
+            batch.value[9 - first][batch.masked[9 - first]] = np.inf
+        return batch
+
+    monkeypatch.setattr(Feed, "contexts", contexts)
+    with pytest.raises(DataError, match=r"not finite at step 2, items 8 to 11 of the run") as error:
+        pretrain(job, report=_ignore)
+    store = TokenStore.open(job.store)
+    item = training_items(store, ("toy-0", "toy-1"), 7).locate(9, 1)
+    name = ("toy-0", "toy-1")[item.database[0]]
+    column = store.database(name).columns[item.column[0]]
+    row = item.node[0] - store.database(name).table(column.table).offset
+    address = f"item 9: column '{column.name}' of row {row} of table '{column.table}' of database '{name}'"
+    assert f"(first {address})" in str(error.value)
     assert not (job.out / "final").exists()
     assert read_metrics(job.out) == []
+
+
+def test_held_out_losses_come_on_schedule_and_change_no_bit(job, tmp_path, toy_store):
+    evaluation = EvaluationConfig(columns_per_type=1, rows_per_column=3)
+    held_out = HeldOutData(store=toy_store.path, databases=("toy-2",), evaluation=evaluation)
+    training = TRAINING.replace(evaluate_every_steps=4)
+    scored = job.replace(out=tmp_path / "scored", held_out=held_out, training=training)
+    weights = _weights(pretrain(scored, report=_ignore))
+    assert _same(weights, _weights(pretrain(job, report=_ignore)))
+    lines = read_metrics(scored.out)
+    assert [line["step"] for line in lines] == [3, 4, 6, 8, 9, 10]
+    assert [line["step"] for line in lines if "held_out_loss" in line] == [4, 8, 10]
+    items = evaluation_items(toy_store, ["toy-2"], columns_per_type=1, rows_per_column=3, seed=0)
+    sampler = SAMPLER.replace(mask_prob=0.0)
+    network, _ = load_model(scored.out / "final")
+    expected = held_out_loss(network, toy_store, ["toy-2"], items, sampler, seed=0)["loss"]
+    assert lines[-1]["held_out_loss"] == pytest.approx(expected)
+
+
+def test_a_database_is_not_trained_on_and_held_out(job, toy_store):
+    with pytest.raises(ConfigError, match=r"held-out database 'toy-0' of .* is 'toy-0', which is trained on"):
+        pretrain(job.replace(held_out=HeldOutData(store=toy_store.path)), report=_ignore)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_micro_batches_give_the_same_weights_but_for_rounding(job, tmp_path, at_once):
+    whole = _weights(pretrain(job, report=_ignore))
+    training = TRAINING.replace(micro_batch_size=at_once)
+    parts = _weights(pretrain(job.replace(out=tmp_path / "parts", training=training), report=_ignore))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, rtol=0, atol=1e-5)
 
 
 def test_the_loss_falls_on_a_learnable_problem(job):
@@ -202,8 +262,8 @@ def test_the_loss_falls_on_a_learnable_problem(job):
 
 def test_a_batch_can_be_learnt_by_heart(random_contexts, random_embeddings):
     network = RelationalTransformer(ModelConfig(n_blocks=1, d_model=32, n_heads=2, d_ff=64), seed=0)
-    batch = to_tensors(random_contexts(n_contexts=8), random_embeddings)
-    optimizer = build_optimizer(network, TrainingConfig(weight_decay=0.0))
+    batch = network.tensors(random_contexts(n_contexts=8), random_embeddings)
+    (optimizer,) = build_optimizers(network, TrainingConfig(weight_decay=0.0))
     optimizer.param_groups[0]["lr"] = 1e-2
     losses = []
     for _ in range(60):

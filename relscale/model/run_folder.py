@@ -1,0 +1,75 @@
+"""The folder of a pretraining run: its settings, what it logged, and a listener to that.
+
+job.json        the settings, written before work starts
+metrics.jsonl   one line per logged step, with the fields of `meter.Meter.line`
+checkpoints/    the latest unfinished state
+seen.json       what each database gave, with the fields of `seen.table`
+final/          the finished network; its presence means that the run is done
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from relscale.platform import storage
+
+_METRICS = "metrics.jsonl"
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The logged lines of a run, in order; a last line that was cut off by a kill is left out."""
+    path = folder / _METRICS
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def append_metrics(folder: Path, line: dict[str, Any]) -> None:
+    """Add a logged line."""
+    with (folder / _METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def prepare(folder: Path, job: dict[str, Any], step: int) -> None:
+    """Write the settings down; drop what killed calls left and the lines that will be written again."""
+    storage.sweep_drafts(folder)
+    storage.sweep_drafts(folder / "checkpoints")
+    storage.write_json(folder / "job.json", job)
+    kept = [json.dumps(line) + "\n" for line in read_metrics(folder) if line["step"] <= step]
+    storage.write_text(folder / _METRICS, "".join(kept))
+
+
+@contextlib.contextmanager
+def following(
+    folder: Path, listen: Callable[[list[dict[str, Any]]], None], *, seconds: float
+) -> Iterator[None]:
+    """While the block runs, a thread hands each line that a run logs to `listen`, once.
+
+    Several lines may come at once, looked for every so many seconds and a last time when the block has ended
+    well. An error of `listen` ends the listening, and is raised when the block has ended.
+    """
+    ended = threading.Event()
+    failure: list[Exception] = []
+
+    def follow() -> None:
+        heard, last_time = 0, False
+        try:
+            while not last_time:
+                last_time = ended.wait(seconds)
+                if lines := [line for line in read_metrics(folder) if line["step"] > heard]:
+                    heard = lines[-1]["step"]
+                    listen(lines)
+        except Exception as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=follow, name="relscale-metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    if failure:
+        raise failure[0]
