@@ -1,19 +1,33 @@
-"""Relational attention: which cells a cell may look at.
+"""Relational attention: which cells a cell looks at, by the fastest means of the device.
 
 The Relational Transformer has no positional encoding. The structure of the database enters through three
-masks, one per attention layer of a block (RT, arXiv:2510.06377; without the `full` layer that PluRel,
+relations, one per attention layer of a block (RT, arXiv:2510.06377; without the `full` layer that PluRel,
 arXiv:2602.04029, removed):
 
     col   the same column of the same table
     feat  the same row and the rows it refers to
     nbr   the rows that refer to this row; often none
+
+There are three backends, which agree up to rounding:
+
+    groups  CPU: only allowed pairs are computed, padding not at all; the heads' width is a multiple of 16
+    flex    CUDA: blocks of 128 x 128 pairs without an allowed one are left out (FlexAttention)
+    dense   anywhere: all pairs, under a mask
+
+Letters: B contexts of S tokens, T tokens of a batch (B S, or with `groups` those that are not padding),
+d = d_model, h heads, e = d / h.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from relscale.model import fused
+from relscale.model.groups import Groups
 
 Relation = Literal["col", "feat", "nbr"]
 RELATIONS: tuple[Relation, ...] = ("col", "feat", "nbr")
@@ -21,33 +35,62 @@ RELATIONS: tuple[Relation, ...] = ("col", "feat", "nbr")
 
 _PADDED_QUERY = -2
 _PADDED_KEY = -3
+_BLOCK = 128
+"""Side of the blocks that FlexAttention skips or computes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelationMask:
-    """One relation of a batch, in the form that scaled dot-product attention reads.
+class Mask:
+    """A relation in the form that scaled dot-product attention reads.
 
-    bias     float32 [B, 1, Q, S]  0 where query q may look at key k, -inf elsewhere. A query without any
+    bias     float32 [B, 1, S, S]  0 where query q may look at key k, -inf elsewhere. A query without any
                                    key has 0 everywhere: softmax over nothing would be NaN
-    has_key  float32 [B, 1, Q, 1]  1, or 0 for a query without any key: its output is multiplied by it
+    has_key  float32 [B, 1, S, 1]  1, or 0 for a query without any key: its output is multiplied by it
     """
 
     bias: torch.Tensor
     has_key: torch.Tensor
 
-    def at(self, positions: torch.Tensor) -> "RelationMask":
-        """The same relation for some queries only; `positions` int64 [B, Q]."""
-        rows = positions[:, None, :, None]
-        return RelationMask(
-            bias=self.bias.gather(2, rows.expand(-1, -1, -1, self.bias.shape[3])),
-            has_key=self.has_key.gather(2, rows),
-        )
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """A relation in the form that FlexAttention reads."""
+
+    mask: BlockMask
 
 
-def relation_masks(
-    node: torch.Tensor, parents: torch.Tensor, column: torch.Tensor
-) -> dict[Relation, RelationMask]:
-    """The three masks of a batch; every block and head uses the same.
+Pattern = Groups | Mask | Blocks
+
+
+def relational_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, pattern: Pattern, n_heads: int
+) -> torch.Tensor:
+    """softmax(q k^T / sqrt(e)) v over the allowed keys; exactly 0 for a query without any.
+
+    Shapes: q [Q, d], k and v [K, d], result [Q, d]; Q = K = B S but for `groups`. On a CPU it is computed in
+    float32 even under autocast, since that is faster there; elsewhere in the type of `v`.
+
+    Cost: O(pairs d) for `groups`, O(B S^2 d) for `dense`, between them for `flex`.
+    """
+    if isinstance(pattern, Groups):
+        return fused.attend(q, k, v, pattern, n_heads)
+    n_contexts = pattern.bias.shape[0] if isinstance(pattern, Mask) else pattern.mask.shape[0]
+    dtype = torch.float32 if v.device.type == "cpu" else v.dtype
+    q, k, v = (
+        x.to(dtype).view(n_contexts, -1, n_heads, x.shape[1] // n_heads).transpose(1, 2) for x in (q, k, v)
+    )
+    with torch.autocast(v.device.type, enabled=False):
+        if isinstance(pattern, Mask):
+            bias, has_key = pattern.bias.to(dtype), pattern.has_key.to(dtype)
+            out = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias) * has_key
+        else:
+            # A query without any key gives 0 there.
+            out = _flex(v.device.type)(q, k, v, block_mask=pattern.mask)
+    return out.transpose(1, 2).reshape(-1, n_heads * out.shape[-1])
+
+
+def mask_patterns(node: torch.Tensor, parents: torch.Tensor, column: torch.Tensor) -> dict[str, Mask]:
+    """The three relations as masks; every block and head uses the same.
 
     Parameters
     ----------
@@ -56,6 +99,36 @@ def relation_masks(
     column : int [B, S], column of each token; one column belongs to one table.
     """
     return {relation: _as_mask(allowed) for relation, allowed in allowed_pairs(node, parents, column).items()}
+
+
+def block_patterns(node: torch.Tensor, parents: torch.Tensor, column: torch.Tensor) -> dict[str, Blocks]:
+    """The three relations as block masks; parameters as in `mask_patterns`."""
+    padding = node < 0
+    query, key = node.masked_fill(padding, _PADDED_QUERY), node.masked_fill(padding, _PADDED_KEY)
+    column_query, column_key = (column.masked_fill(padding, n) for n in (_PADDED_QUERY, _PADDED_KEY))
+
+    def is_parent(b: Any, child: Any, parent: Any) -> Any:
+        found = parents[b, child, 0] == key[b, parent]
+        for place in range(1, parents.shape[2]):
+            found = found | (parents[b, child, place] == key[b, parent])
+        return found
+
+    rules = {
+        "col": lambda b, h, q, k: column_query[b, q] == column_key[b, k],
+        "feat": lambda b, h, q, k: (query[b, q] == key[b, k]) | is_parent(b, q, k),
+        "nbr": lambda b, h, q, k: is_parent(b, k, q),
+    }
+    if not parents.shape[2]:
+        parents = torch.full_like(node, -1)[..., None]
+    n_contexts, length = node.shape
+    return {
+        relation: Blocks(
+            mask=create_block_mask(
+                rule, n_contexts, None, length, length, device=node.device, BLOCK_SIZE=_BLOCK
+            )
+        )
+        for relation, rule in rules.items()
+    }
 
 
 def allowed_pairs(
@@ -77,23 +150,14 @@ def allowed_pairs(
     return {relation: allowed[:, None] for relation, allowed in pairs.items()}
 
 
-def relational_attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: RelationMask
-) -> torch.Tensor:
-    """softmax(q k^T / sqrt(e)) v over the allowed keys; exactly 0 for a query without any.
-
-    Shapes: q [B, h, Q, e]; k and v [B, h, S, e]; result [B, h, Q, e]. Cost O(B h Q S e). On a CPU it is
-    computed in float32 even under autocast, since that is faster there with a mask; elsewhere in the type
-    of `v`.
-    """
-    dtype = torch.float32 if v.device.type == "cpu" else v.dtype
-    q, k, v, bias, has_key = (tensor.to(dtype) for tensor in (q, k, v, mask.bias, mask.has_key))
-    with torch.autocast(v.device.type, enabled=False):
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias) * has_key
-
-
-def _as_mask(allowed: torch.Tensor) -> RelationMask:
+def _as_mask(allowed: torch.Tensor) -> Mask:
     has_key = allowed.any(dim=-1, keepdim=True)
     bias = torch.zeros(allowed.shape, device=allowed.device)
     bias.masked_fill_(~allowed & has_key, float("-inf"))
-    return RelationMask(bias=bias, has_key=has_key.to(bias.dtype))
+    return Mask(bias=bias, has_key=has_key.to(bias.dtype))
+
+
+@cache
+def _flex(device_type: str) -> Any:
+    """FlexAttention, compiled where its speed depends on it; on a CPU it serves to compare."""
+    return torch.compile(flex_attention, dynamic=False) if device_type == "cuda" else flex_attention

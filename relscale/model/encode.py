@@ -11,48 +11,52 @@ import numpy as np
 import torch
 
 from relscale.model.context import ContextBatch
+from relscale.model.relations import Backend, Relations, relations_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorBatch:
     """A `ContextBatch` on a device.
 
-    Letters: B contexts, S tokens of a context, P places for parents that any row of the batch uses, C and
-    T distinct column names and texts, M masked cells of the batch in row-major order, Q the most masked
-    cells of one context.
+    Letters: B contexts of S tokens, T tokens (B S, or those that are not padding where the backend is
+    "groups"), C and T' distinct column names and texts, M masked cells of the batch in row-major order.
 
-    node            int32   [B, S]       row of the token; -1 is padding
-    parents         int32   [B, S, P]    parent rows of that row; -1 is an empty place
-    column          int64   [B, S]       place in column_vectors; equal numbers mean the same column
-    sem_type        int64   [B, S]       SemType
-    value           float32 [B, S]       z-score; 0 for text, padding and masked cells
-    text            int64   [B, S]       place in text_vectors; read at unmasked text cells only
-    masked          bool    [B, S]       the cell is hidden and predicted
+    column          int64   [T]          place in column_vectors
+    sem_type        int64   [T]          SemType
+    value           float32 [T]          z-score; 0 for text, padding and masked cells
+    text            int64   [T]          place in text_vectors; read at unmasked text cells only
+    masked          bool    [T]          the cell is hidden and predicted
+    padding         bool    [T]
     column_vectors  float32 [C, d_text]  embeddings of "<column> of <table>"
-    text_vectors    float32 [T, d_text]  embeddings of text cells; never empty
-    asked           int64   [B, Q]       positions of the masked cells of each context; filled up with 0
-    is_asked        bool    [B, Q]       False where `asked` is only filling; M places are True
+    text_vectors    float32 [T', d_text] embeddings of text cells; never empty
+    relations                            who looks at whom
     label           float32 [M]          z-score that the masked cell hides
     label_type      int64   [M]          its SemType
+    context         int64   [M]          its context
+    n_contexts                           B
     """
 
-    node: torch.Tensor
-    parents: torch.Tensor
     column: torch.Tensor
     sem_type: torch.Tensor
     value: torch.Tensor
     text: torch.Tensor
     masked: torch.Tensor
+    padding: torch.Tensor
     column_vectors: torch.Tensor
     text_vectors: torch.Tensor
-    asked: torch.Tensor
-    is_asked: torch.Tensor
+    relations: Relations
     label: torch.Tensor
     label_type: torch.Tensor
+    context: torch.Tensor
+    n_contexts: int
 
 
 def to_tensors(
-    batch: ContextBatch, embeddings: np.ndarray, device: torch.device | str = "cpu"
+    batch: ContextBatch,
+    embeddings: np.ndarray,
+    device: torch.device | str = "cpu",
+    *,
+    backend: Backend = "dense",
 ) -> TensorBatch:
     """Copy a batch to `device` and look its distinct texts up.
 
@@ -60,32 +64,28 @@ def to_tensors(
     ----------
     batch : contexts as arrays.
     embeddings : float16 [n_texts, d_text], usually memory-mapped; only the rows in use are read.
+    backend : of the network's attention; see `relscale.model.relations.choose_backend`.
     """
-    column_rows, column = np.unique(batch.column, return_inverse=True)
-    text_rows, text = np.unique(batch.text, return_inverse=True)
-    asked, is_asked = _masked_positions(batch.masked)
+    padding = batch.node < 0
+    here = ~padding if backend == "groups" else np.ones_like(padding)
+    column_rows, column = np.unique(batch.column[here], return_inverse=True)
+    text_rows, text = np.unique(batch.text[here], return_inverse=True)
+    masked = batch.masked
     arrays = {
-        "node": batch.node,
-        "parents": batch.parents[:, :, (batch.parents >= 0).any(axis=(0, 1))],
-        "column": column.reshape(batch.column.shape),
-        "sem_type": batch.sem_type.astype(np.int64),
-        "value": np.where(batch.masked, np.float32(0), batch.value),
-        "text": text.reshape(batch.text.shape),
-        "masked": batch.masked,
+        "column": column,
+        "sem_type": batch.sem_type[here].astype(np.int64),
+        "value": np.where(masked, np.float32(0), batch.value)[here],
+        "text": text,
+        "masked": masked[here],
+        "padding": padding[here],
         "column_vectors": embeddings[column_rows].astype(np.float32),
         "text_vectors": embeddings[text_rows].astype(np.float32),
-        "asked": asked,
-        "is_asked": is_asked,
-        "label": batch.value[batch.masked],
-        "label_type": batch.sem_type[batch.masked].astype(np.int64),
+        "label": batch.value[masked],
+        "label_type": batch.sem_type[masked].astype(np.int64),
+        "context": masked.nonzero()[0],
     }
-    return TensorBatch(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
-
-
-def _masked_positions(masked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`asked` int64 [B, Q] and `is_asked` bool [B, Q] of a bool [B, S] mask."""
-    count = masked.sum(axis=1)
-    is_asked = np.arange(max(1, count.max(initial=0))) < count[:, None]
-    asked = np.zeros(is_asked.shape, dtype=np.int64)
-    asked[is_asked] = np.nonzero(masked)[1]
-    return asked, is_asked
+    return TensorBatch(
+        **{name: torch.from_numpy(array).to(device) for name, array in arrays.items()},
+        relations=relations_of(batch, device, backend),
+        n_contexts=batch.n_contexts,
+    )

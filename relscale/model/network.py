@@ -5,17 +5,20 @@ attention, normalised queries and keys. Parameter names and shapes are those of 
 checkpoints, so these load. Only the masked cells leave the last block, since nothing else is read;
 predictions are the same.
 
-Letters: B contexts, S tokens, d = d_model, h heads, e = d / h, M masked cells, Q most of one context.
+Letters: T tokens of a batch, d = d_model, h heads, e = d / h, M masked cells.
 """
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from relscale.model.attention import RELATIONS, Relation, RelationMask, relation_masks, relational_attention
+from relscale.model import fused
+from relscale.model.attention import RELATIONS, Pattern, relational_attention
 from relscale.model.config import ModelConfig
-from relscale.model.context import SemType
-from relscale.model.encode import TensorBatch
+from relscale.model.context import ContextBatch, SemType
+from relscale.model.encode import TensorBatch, to_tensors
+from relscale.model.relations import Backend, Looks, choose_backend
 from relscale.platform.seeds import Purpose, integer
 
 _NAMES = [sem_type.name.lower() for sem_type in SemType]
@@ -41,10 +44,10 @@ class RelationalTransformer(nn.Module):
             self.enc_dict = nn.ModuleDict(
                 {**scalars, "text": nn.Linear(d_text, d), "col_name": nn.Linear(d_text, d)}
             )
-            self.norm_dict = nn.ModuleDict({name: nn.RMSNorm(d) for name in [*_NAMES, "col_name"]})
+            self.norm_dict = nn.ModuleDict({name: Norm(d) for name in [*_NAMES, "col_name"]})
             self.mask_embs = nn.ParameterDict({name: nn.Parameter(torch.empty(d)) for name in _NAMES})
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))
-            self.norm_out = nn.RMSNorm(d)
+            self.norm_out = Norm(d)
             heads = {name: nn.Linear(d, 1) for name in _SCALARS}
             self.dec_dict = nn.ModuleDict({**heads, "text": nn.Linear(d, d_text)})
         self.to_empty(device="cpu")
@@ -52,26 +55,34 @@ class RelationalTransformer(nn.Module):
         # Text cells are never asked for; the head stands for the published checkpoints' sake.
         self.dec_dict["text"].requires_grad_(False)
 
+    @property
+    def backend(self) -> Backend:
+        """How its attention is computed on the device where it is."""
+        return choose_backend(self.norm_out.weight.device, self.config.d_model // self.config.n_heads)
+
+    def tensors(self, batch: ContextBatch, embeddings: np.ndarray) -> TensorBatch:
+        """Contexts as this network reads them, on its device; `embeddings` are the store's."""
+        return to_tensors(batch, embeddings, self.norm_out.weight.device, backend=self.backend)
+
     def forward(self, batch: TensorBatch) -> torch.Tensor:
         """float32 [M]: the z-score of each masked cell, or the logit of "true" for a boolean."""
-        masks = relation_masks(batch.node, batch.parents, batch.column)
+        looks, last = batch.relations.looks()
         x = self.embed(batch)
         for block in self.blocks[:-1]:
-            x = block(x, masks)
-        x = self.blocks[-1](x, {**masks, "nbr": masks["nbr"].at(batch.asked)}, batch.asked)
-        return self.decode(x[batch.is_asked], batch.label_type)
+            x = block(x, looks)
+        return self.decode(self.blocks[-1](x, last), batch.label_type)
 
     def embed(self, batch: TensorBatch) -> torch.Tensor:
-        """float32 [B, S, d]: column name plus value, or plus the mask embedding; 0 for padding."""
+        """float32 [T, d]: column name plus value, or plus the mask embedding; 0 for padding."""
         columns = self.norm_dict["col_name"](self.enc_dict["col_name"](batch.column_vectors).float())
         texts = self.norm_dict["text"](self.enc_dict["text"](batch.text_vectors).float())
         value = self._scalars(batch)
-        is_text = (batch.sem_type == SemType.TEXT)[..., None]
+        is_text = (batch.sem_type == SemType.TEXT)[:, None]
         value = torch.where(is_text, functional.embedding(batch.text, texts), value)
         mask_embs = torch.stack([self.mask_embs[name] for name in _NAMES])
-        value = torch.where(batch.masked[..., None], functional.embedding(batch.sem_type, mask_embs), value)
+        value = torch.where(batch.masked[:, None], functional.embedding(batch.sem_type, mask_embs), value)
         x = functional.embedding(batch.column, columns) + value
-        return x.masked_fill((batch.node < 0)[..., None], 0)
+        return x.masked_fill(batch.padding[:, None], 0)
 
     def decode(self, x: torch.Tensor, sem_type: torch.Tensor) -> torch.Tensor:
         """The prediction [M] of each masked cell from its own type's head; x is [M, d]."""
@@ -81,7 +92,7 @@ class RelationalTransformer(nn.Module):
         return heads.gather(1, place[:, None]).squeeze(1).float()
 
     def _scalars(self, batch: TensorBatch) -> torch.Tensor:
-        """RMS_t(W_t v + b_t) of every token with its type's weights; [B, S, d], unused at text cells."""
+        """RMS_t(W_t v + b_t) of every token with its type's weights; [T, d], unused at text cells."""
         tables = [
             torch.stack([part[name if name != "text" else "number"].get_parameter(kind) for name in _NAMES])
             for part, kind in (
@@ -99,25 +110,30 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.norms = nn.ModuleDict({name: nn.RMSNorm(config.d_model) for name in [*RELATIONS, "ffn"]})
+        self.norms = nn.ModuleDict({name: Norm(config.d_model) for name in [*RELATIONS, "ffn"]})
         self.attns = nn.ModuleDict({name: Attention(config.d_model, config.n_heads) for name in RELATIONS})
         self.ffn = SwiGLU(config.d_model, config.d_ff)
 
-    def forward(
-        self, x: torch.Tensor, masks: dict[Relation, RelationMask], asked: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """[B, S, d] -> [B, S, d]; with `asked` int64 [B, Q] only those tokens, [B, Q, d].
-
-        In the latter case the mask of `nbr`, the last attention, must be that of the asked tokens.
-        """
-        for relation in ("col", "feat"):
+    def forward(self, x: torch.Tensor, looks: Looks) -> torch.Tensor:
+        """[T, d] -> [T', d]: the tokens that go on."""
+        x = _take(x, looks.enter)
+        for relation in RELATIONS:
+            keep = looks.keep.get(relation)
             y = self.norms[relation](x)
-            x = x + self.attns[relation](y, y, masks[relation])
-        y = self.norms["nbr"](x)
-        queries = y if asked is None else _take(y, asked)
-        x = x if asked is None else _take(x, asked)
-        x = x + self.attns["nbr"](queries, y, masks["nbr"])
+            attended = self.attns[relation](_take(y, keep), y, looks.pattern[relation])
+            x = _take(x, keep) + attended
+        x = _take(x, looks.leave)
         return x + self.ffn(self.norms["ffn"](x))
+
+
+class Norm(nn.RMSNorm):
+    """torch's RMSNorm over the last axis, in float32."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., w] -> float32 [..., w]."""
+        if fused.can_fuse(x, x.shape[-1]):
+            return fused.rms_norm(x, self.weight)
+        return super().forward(x.float())
 
 
 class Attention(nn.Module):
@@ -127,17 +143,16 @@ class Attention(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.wq, self.wk, self.wv, self.wo = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
-        self.q_norm, self.k_norm = (nn.RMSNorm(d_model // n_heads) for _ in range(2))
+        self.q_norm, self.k_norm = (Norm(d_model // n_heads) for _ in range(2))
 
-    def forward(self, queries: torch.Tensor, keys: torch.Tensor, mask: RelationMask) -> torch.Tensor:
-        """[B, Q, d] and [B, S, d] -> [B, Q, d]."""
-        q, k, v = (
-            linear(x).unflatten(2, (self.n_heads, -1))
-            for linear, x in ((self.wq, queries), (self.wk, keys), (self.wv, keys))
+    def forward(self, queries: torch.Tensor, keys: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+        """What each of `queries` [Q, d] gathers from `keys` [K, d]; [Q, d]."""
+        q, k, v = self.wq(queries), self.wk(keys), self.wv(keys)
+        q, k = (
+            norm(x.unflatten(1, (self.n_heads, -1))).flatten(1)
+            for norm, x in ((self.q_norm, q), (self.k_norm, k))
         )
-        q, k = self.q_norm(q.float()), self.k_norm(k.float())  # v keeps the type of the products
-        out = relational_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
-        return self.wo(out.transpose(1, 2).flatten(2))
+        return self.wo(relational_attention(q, k, v, pattern, self.n_heads))
 
 
 class SwiGLU(nn.Module):
@@ -150,12 +165,13 @@ class SwiGLU(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """[..., d] -> [..., d]."""
-        return self.w2(functional.silu(self.w1(y)) * self.w3(y))
+        a, b = self.w1(y), self.w3(y)
+        fuse = fused.can_fuse(a, a.shape[-1])
+        return self.w2(fused.gated(a, b) if fuse else functional.silu(a) * b)
 
 
-def _take(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Tokens [B, Q, d] at `positions` int64 [B, Q] of x [B, S, d]."""
-    return x.gather(1, positions[..., None].expand(-1, -1, x.shape[2]))
+def _take(x: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
+    return x if places is None else x.index_select(0, places)
 
 
 @torch.no_grad()

@@ -33,6 +33,5 @@ def cell_losses(prediction: torch.Tensor, label: torch.Tensor, label_type: torch
 def objective(prediction: torch.Tensor, batch: TensorBatch) -> torch.Tensor:
     """The scalar that training lowers: mean over contexts of the mean over their masked cells."""
     losses = cell_losses(prediction, batch.label, batch.label_type)
-    count = batch.is_asked.sum(dim=1)
-    weight = (1 / count.clamp(min=1) / len(count))[batch.is_asked.nonzero()[:, 0]]
-    return (losses * weight).sum()
+    count = torch.bincount(batch.context, minlength=batch.n_contexts)
+    return (losses / count[batch.context]).sum() / batch.n_contexts

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from relscale.model.attention import allowed_pairs
-from relscale.model.config import ModelConfig
+from relscale.model.config import ModelConfig, SamplerConfig
 from relscale.model.context import ContextBatch, SemType
-from relscale.model.encode import to_tensors
+from relscale.model.encode import TensorBatch, to_tensors
+from relscale.model.items import task_items
 from relscale.model.network import RelationalTransformer
+from relscale.model.objective import objective
+from relscale.model.sampler import sample_contexts
 
 TINY = ModelConfig(n_blocks=2, d_model=64, n_heads=4, d_ff=256)
 SMALL = ModelConfig(n_blocks=4, d_model=128, n_heads=4, d_ff=512)
@@ -23,7 +26,7 @@ def network() -> RelationalTransformer:
 
 def _predict(network: RelationalTransformer, contexts: ContextBatch, embeddings: np.ndarray) -> torch.Tensor:
     with torch.inference_mode():
-        return network(to_tensors(contexts, embeddings))
+        return network(network.tensors(contexts, embeddings))
 
 
 def _change(contexts: ContextBatch, **fields: np.ndarray) -> ContextBatch:
@@ -146,7 +149,8 @@ def test_the_hidden_value_is_not_seen(network, random_contexts, random_embedding
 
 def test_every_trained_parameter_gets_a_gradient_and_all_are_finite(random_contexts, random_embeddings):
     network = RelationalTransformer(TINY, seed=1)
-    network(to_tensors(random_contexts(n_contexts=6, mask_prob=0.5), random_embeddings)).sum().backward()
+    batch = network.tensors(random_contexts(n_contexts=6, mask_prob=0.5), random_embeddings)
+    network(batch).sum().backward()
     untouched = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert untouched == ["dec_dict.text.weight", "dec_dict.text.bias"]
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
@@ -218,3 +222,61 @@ def test_bf16_products_stay_close_to_fp32(network, random_contexts, random_embed
     exact = _predict(network, contexts, random_embeddings)
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).abs().max() < 0.05
+
+
+def _outcome(
+    network: RelationalTransformer, batch: TensorBatch
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    network.zero_grad()
+    prediction = network(batch)
+    objective(prediction, batch).backward()
+    grads = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    return prediction.detach(), grads
+
+
+def _agree(network: RelationalTransformer, contexts: ContextBatch, embeddings: np.ndarray) -> None:
+    dense, groups, flex = (
+        to_tensors(contexts, embeddings, backend=backend) for backend in ("dense", "groups", "flex")
+    )
+    expected, expected_grads = _outcome(network, dense)
+    found, grads = _outcome(network, groups)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    assert grads.keys() == expected_grads.keys()
+    for name, grad in grads.items():
+        scale = expected_grads[name].abs().max().item()
+        torch.testing.assert_close(grad, expected_grads[name], rtol=1e-4, atol=1e-5 * scale, msg=name)
+    with torch.no_grad():  # FlexAttention has no gradient on a CPU
+        torch.testing.assert_close(network(flex), expected, rtol=0, atol=2e-6)
+
+
+flex_on_cpu = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+
+
+@flex_on_cpu
+@pytest.mark.parametrize("mask_prob", [0.0, 0.5])
+@pytest.mark.parametrize("n_blocks", [1, 3])
+def test_all_backends_agree(random_contexts, random_embeddings, mask_prob, n_blocks):
+    network = RelationalTransformer(TINY.replace(n_blocks=n_blocks, n_heads=2), seed=2)
+    contexts = random_contexts(n_contexts=4, context_length=60, mask_prob=mask_prob)
+    _agree(network, contexts, random_embeddings)
+
+
+@flex_on_cpu
+def test_all_backends_agree_on_real_contexts(rel_f1_store):
+    items = task_items(rel_f1_store.database("rel-f1"), "driver-position", "val").slice(100, 104)
+    sampler = SamplerConfig(context_length=256, mask_prob=0.3)
+    contexts = sample_contexts(rel_f1_store, ["rel-f1"], items, sampler, seed=0)
+    _agree(RelationalTransformer(TINY, seed=3), contexts, rel_f1_store.embeddings)
+
+
+def test_what_torch_computes_where_nothing_is_compiled_is_the_same(random_contexts, random_embeddings):
+    network = RelationalTransformer(TINY, seed=2)
+    contexts = random_contexts(n_contexts=4, mask_prob=0.3)
+    batch = to_tensors(contexts, random_embeddings, backend="dense")
+    fast, fast_grads = _outcome(network, batch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("relscale.model.network.fused.can_fuse", lambda x, width: False)
+        plain, plain_grads = _outcome(network, batch)
+    torch.testing.assert_close(fast, plain, rtol=0, atol=2e-6)
+    for name, grad in fast_grads.items():
+        torch.testing.assert_close(grad, plain_grads[name], rtol=1e-4, atol=1e-6, msg=name)

@@ -19,8 +19,9 @@ def test_cell_losses_by_hand():
 
 
 def test_contexts_weigh_the_same_however_many_cells_they_hide(random_contexts, random_embeddings):
-    batch = to_tensors(random_contexts(n_contexts=4, mask_prob=0.5), random_embeddings)
-    n_masked = batch.masked.sum(dim=1).tolist()
+    contexts = random_contexts(n_contexts=4, mask_prob=0.5)
+    batch = to_tensors(contexts, random_embeddings, backend="dense")
+    n_masked = contexts.masked.sum(axis=1).tolist()
     assert len(set(n_masked)) > 1
     prediction = torch.linspace(-2, 2, len(batch.label))
     losses = cell_losses(prediction, batch.label, batch.label_type).split(n_masked)
@@ -36,8 +37,11 @@ def test_equal_shares_of_a_batch_average_to_the_batch(random_contexts, random_em
     ]
     prediction = torch.linspace(-2, 2, int(whole.masked.sum()))
     parts = prediction.split([int(half.masked.sum()) for half in halves])
-    losses = [objective(p, to_tensors(h, random_embeddings)) for p, h in zip(parts, halves, strict=True)]
-    total = objective(prediction, to_tensors(whole, random_embeddings))
+    losses = [
+        objective(p, to_tensors(h, random_embeddings, backend="dense"))
+        for p, h in zip(parts, halves, strict=True)
+    ]
+    total = objective(prediction, to_tensors(whole, random_embeddings, backend="dense"))
     assert sum(losses).item() / 2 == pytest.approx(total.item(), rel=1e-6)
 
 
