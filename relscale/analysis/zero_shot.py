@@ -9,7 +9,7 @@ see the same labels. Metrics are those of the relbench package.
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,13 @@ import pandas as pd
 
 from relscale.analysis.baselines import baseline_predictions
 from relscale.platform import storage
-from relscale.platform.config import parse_config
 from relscale.platform.dataflow import map_keys_here
 from relscale.platform.errors import DataError, ResourceError
 from relscale.platform.progress import console
 from relscale.platform.seeds import Purpose, stream
 
 if TYPE_CHECKING:
-    from relscale.model.config import SamplerConfig
-    from relscale.model.items import Items
+    from relscale.model.config import SamplerConfig, TextConfig
     from relscale.model.network import RelationalTransformer
     from relscale.model.store import DatabaseStore, TokenStore
     from relscale.model.tasks import TaskSpec
@@ -45,6 +43,7 @@ def evaluate_checkpoint(
     split: str = "test",
     context_seeds: Sequence[int] = (0,),
     sampler: "SamplerConfig | None" = None,
+    text: "TextConfig | None" = None,
     batch_size: int = 32,
     n_boot: int = 1000,
     device: str = "cpu",
@@ -54,7 +53,7 @@ def evaluate_checkpoint(
 
     Parameters
     ----------
-    checkpoint : folder with model.safetensors and config.json.
+    checkpoint : folder with model.safetensors and config.json, or a published `.pt` file.
     dataset : RelBench 3 folder, or a name that relbench fetches from its Hub.
     out : folder to write to; the database's tokens are kept in out/store for the next call.
     tasks : names of tasks; None takes all that a Relational Transformer can score.
@@ -62,6 +61,7 @@ def evaluate_checkpoint(
     context_seeds : contexts per row; z-scores or logits are averaged over them.
     sampler : what a context sees; None takes what the checkpoint was trained with. Nothing but the target
         is hidden in either case.
+    text : the text encoder of a checkpoint that names none, as published ones; None is the packaged one.
     n_boot : bootstrap draws behind each interval, over rows.
     device : torch's name of the device to compute on, such as "cuda".
     progress : called with a sentence per task scored or left out; None prints it.
@@ -76,22 +76,21 @@ def evaluate_checkpoint(
     Raises
     ------
     DataError : not a RelBench 3 folder, or one with broken keys; an unknown task; out/store was made with
-        another text encoder than the checkpoint's. ResourceError : the name cannot be fetched.
+        another text encoder than the checkpoint's. ConfigError : a row to predict does not fit a context.
+        ResourceError : the name cannot be fetched, or the device not used.
     """
     from relscale.model.checkpoint import load_model
-    from relscale.model.config import SamplerConfig
+    from relscale.model.predict import on_device, trained_sampler
 
     say = progress or partial(console.print, markup=False, soft_wrap=True)
     network, about = load_model(checkpoint)
     source = open_dataset(dataset)
-    store = _tokenize(source.dataset_dir, out / "store", about.get("text_encoder"))
-    if sampler is None:  # a published checkpoint names none; the defaults are PluRel's
-        sampler = parse_config(SamplerConfig, about.get("sampler", {}), source=f"'{checkpoint}'")
+    store = _tokenize(source.dataset_dir, out / "store", about.get("text_encoder"), text, checkpoint)
     setup = _Setup(
-        network=_on_device(network, device),
+        network=on_device(network, device),
         store=store,
         database=store.database(store.names[0]),
-        sampler=sampler.replace(mask_prob=0.0),
+        sampler=(sampler or trained_sampler(about, checkpoint)).replace(mask_prob=0.0),
         context_seeds=tuple(context_seeds),
         batch_size=batch_size,
         n_boot=n_boot,
@@ -129,14 +128,6 @@ class _Setup:
     n_boot: int
 
 
-def _on_device(network: "RelationalTransformer", device: str) -> "RelationalTransformer":
-    try:
-        return network.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch names no kind of its own
-        reason = str(error).splitlines()[0]
-        raise ResourceError(f"device '{device}' cannot be used ({reason}); try 'cpu'.") from error
-
-
 def open_dataset(dataset: str | Path) -> Any:
     """The relbench dataset of a RelBench 3 folder or Hub name.
 
@@ -161,24 +152,22 @@ def open_dataset(dataset: str | Path) -> Any:
         ) from error
 
 
-def _tokenize(folder: Path, store: Path, encoder: dict[str, str] | None) -> "TokenStore":
+def _tokenize(
+    folder: Path, store: Path, encoder: dict[str, str] | None, text: "TextConfig | None", checkpoint: Path
+) -> "TokenStore":
     """The store of one database, made with the checkpoint's text encoder or found so."""
     from relscale.model.config import TextConfig
+    from relscale.model.store import TokenStore
+    from relscale.model.text import check_same_encoder
     from relscale.model.tokenize import tokenize_folders
 
-    def check(found: dict[str, str]) -> None:
-        if encoder is not None and found["fingerprint"] != encoder["fingerprint"]:
-            raise DataError(
-                f"'{store}' was made with the text encoder '{found['name']}' ({found['fingerprint']}), the "
-                f"checkpoint with '{encoder['name']}' ({encoder['fingerprint']}); delete that folder and "
-                f"evaluate with the checkpoint's encoder installed."
-            )
-
+    if encoder is not None:
+        text = TextConfig(encoder=encoder["name"])
+    whose = f"checkpoint '{checkpoint}'"
     if (store / "store.json").is_file():
-        check(storage.read_json(store / "store.json")["encoder"])
-    text = TextConfig() if encoder is None else TextConfig(encoder=encoder["name"])
-    made = tokenize_folders([folder], store, text, run=map_keys_here)
-    check(storage.read_json(store / "store.json")["encoder"])
+        check_same_encoder(TokenStore.open(store), encoder, whose=whose)
+    made = tokenize_folders([folder], store, text or TextConfig(), run=map_keys_here)
+    check_same_encoder(made, encoder, whose=whose)
     return made
 
 
@@ -189,7 +178,7 @@ def _tasks(
         return [database.task(name) for name in names]
     for name, reason in database.skipped_tasks.items():
         say(f"{name}: left out, {reason}")
-    return list(database.tasks)
+    return list(database.predictable_tasks)
 
 
 def _unscorable(task: Any, tables: dict[str, pd.DataFrame], split: str) -> str:
@@ -210,9 +199,8 @@ def _score(
     """A task's entry of scores.json, and its rows with all predictions."""
     columns = {"time_col": task.time_col, "entity_col": task.entity_col, "target_col": task.target_col}
     known = tables[split][list(columns.values())].set_axis(["time", "entity", "target"], axis=1)
-    items = _items(setup.database, spec, known["entity"], split)
     baselines = baseline_predictions(tables, **columns, split=split)
-    prediction = _predict(setup, items, known["target"].to_numpy(np.float64))
+    prediction = _predict(setup, spec, split, known)
     rows = known.reset_index(drop=True).assign(prediction=prediction, **baselines)
     measured = _measure(task.metrics[0], rows, list(baselines), setup.n_boot)
     entry = {
@@ -224,7 +212,7 @@ def _score(
         "rows": len(rows),
         "entities": int(rows["entity"].nunique()),
         "visibility": "temporal",
-        "own_label_share": None if spec.is_autocomplete else _own_label_share(setup, items),
+        "own_label_share": None if spec.is_autocomplete else _own_label_share(setup, spec, split),
         "context_seeds": list(setup.context_seeds),
     }
     if spec.task_type == "regression":
@@ -235,42 +223,35 @@ def _score(
     return entry, rows
 
 
-def _items(database: "DatabaseStore", spec: "TaskSpec", entity: pd.Series, split: str) -> "Items":
-    """The items of a split in the row order of relbench's label table."""
-    from relscale.model.items import task_items
+def _predict(setup: _Setup, spec: "TaskSpec", split: str, known: pd.DataFrame) -> np.ndarray:
+    """float64 [n]: the prediction of every row of relbench's label table."""
+    from relscale.model.predict import predict_task
 
-    items = task_items(database, spec.name, split)
+    found = predict_task(
+        setup.network,
+        setup.store,
+        spec.name,
+        split=split,
+        sampler=setup.sampler,
+        context_seeds=setup.context_seeds,
+        batch_size=setup.batch_size,
+    )
+    order = np.arange(len(found.node))
     if spec.is_autocomplete:  # relbench orders these by time
-        nodes = database.table(spec.entity_table).offset + entity.to_numpy(np.int64)
-        assert np.array_equal(np.sort(nodes), np.sort(items.node))
-        items = replace(items, node=nodes)
-    assert len(items) == len(entity)
-    return items
+        nodes = setup.database.table(spec.entity_table).offset + known["entity"].to_numpy(np.int64)
+        order = np.searchsorted(found.node, nodes)
+    target = known["target"].to_numpy(np.float64)
+    assert len(target) == len(order)
+    assert np.allclose(found.label[order], target, rtol=1e-3, atol=1e-3 * target.std()), "rows out of order"
+    return found.prediction[order]
 
 
-def _predict(setup: _Setup, items: "Items", target: np.ndarray) -> np.ndarray:
-    """One prediction per item in the units of the label, a probability for a boolean; float64."""
-    from relscale.model.context import SemType
-    from relscale.model.predict import predict_items
-
-    store, sampler, size = setup.store, setup.sampler, setup.batch_size
-    runs = [
-        predict_items(setup.network, store, store.names, items, sampler, seed=seed, batch_size=size).targets()
-        for seed in setup.context_seeds
-    ]
-    raw = np.stack([run.prediction for run in runs]).mean(axis=0, dtype=np.float64)
-    column = setup.database.columns[int(items.column[0])]
-    labels = runs[0].label * column.std + column.mean
-    assert np.allclose(labels, target, rtol=1e-3, atol=1e-3 * column.std), "rows out of order"
-    if column.sem_type == SemType.BOOLEAN:
-        return 1 / (1 + np.exp(-raw))
-    return raw * column.std + column.mean
-
-
-def _own_label_share(setup: _Setup, items: "Items") -> float:
+def _own_label_share(setup: _Setup, spec: "TaskSpec", split: str) -> float:
     """Share of contexts with a visible label of the row's own entity."""
+    from relscale.model.items import task_items
     from relscale.model.sampler import sample_contexts
 
+    items = task_items(setup.database, spec.name, split)
     column = setup.database.columns[int(items.column[0])]
     n_with = 0
     for first in range(0, len(items), 1024):

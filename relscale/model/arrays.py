@@ -101,8 +101,8 @@ def _typed_columns(table: SourceTable, database: SourceDatabase) -> list[TypedCo
                 task_of[task.target_col] = task
             elif task.task_type in PREDICTABLE and task.task_type != other.task_type:
                 raise DataError(
-                    f"tasks '{other.name}' and '{task.name}' predict '{task.target_col}' as {other.task_type} "
-                    f"and {task.task_type}; remove one of them."
+                    f"tasks '{other.name}' and '{task.name}' predict '{task.target_col}' as "
+                    f"{other.task_type} and {task.task_type}; remove one of them."
                 )
     return [_typed_column(table, name, task_of.get(name)) for name in table.data.column_names]
 

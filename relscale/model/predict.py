@@ -1,20 +1,25 @@
-"""Predictions: a network and a token store to one row per hidden cell, and the held-out loss."""
+"""Predictions: a network and a token store to one per row of a task, or per hidden cell; held-out loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from relscale.model.checkpoint import load_model
 from relscale.model.config import SamplerConfig
 from relscale.model.context import ContextBatch, SemType
 from relscale.model.encode import to_tensors
-from relscale.model.items import Items
+from relscale.model.items import Items, check_task_context, task_items
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import cell_losses
 from relscale.model.sampler import sample_contexts
 from relscale.model.store import TokenStore
+from relscale.model.text import check_same_encoder
+from relscale.platform.config import parse_config
+from relscale.platform.errors import DataError, ResourceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,99 @@ class Predictions:
     def targets(self) -> "Predictions":
         """The cells that the items name: one per item, in their order."""
         return Predictions(**{f.name: getattr(self, f.name)[self.is_target] for f in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPredictions:
+    """The n rows of a split of a task, in the order of its label file; of an autocomplete task by row.
+
+    node        int64   [n]     row of the database that holds the label
+    prediction  float64 [n]     in the units of the label; for a boolean the probability of "true"
+    label       float64 [n]     in the same units, 0 or 1 for a boolean
+    score       float64 [n, K]  z-score, or logit of "true", under each of the K context seeds
+    """
+
+    node: np.ndarray
+    prediction: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+
+
+def predict_task(
+    checkpoint: RelationalTransformer | Path | str,
+    store: TokenStore,
+    task: str,
+    *,
+    database: str | None = None,
+    split: str = "test",
+    sampler: SamplerConfig | None = None,
+    context_seeds: Sequence[int] = (0,),
+    batch_size: int = 32,
+    device: str | None = None,
+) -> TaskPredictions:
+    """Predict every row of a split of a task.
+
+    Parameters
+    ----------
+    checkpoint : a network, a checkpoint folder or a published `.pt` file.
+    database : name of one of the store's; None takes its first.
+    split : "train", "val" or "test".
+    sampler : what a context sees; None takes what the checkpoint was trained with, or PluRel's. Nothing but
+        the target is hidden in either case.
+    context_seeds : contexts per row; z-scores or logits are averaged over them.
+    batch_size : contexts at once; bounds the memory, changes no result.
+    device : torch's name of one, such as "cuda"; None leaves a network where it is.
+
+    Raises
+    ------
+    DataError : no such database or task, or a split without rows; the store was made with another text
+        encoder than the checkpoint's. ConfigError : a row of the task does not fit a context.
+        ResourceError : the device cannot be used.
+    """
+    if isinstance(checkpoint, RelationalTransformer):
+        network = checkpoint
+    else:
+        network, about = load_model(checkpoint)
+        check_same_encoder(store, about.get("text_encoder"), whose=f"checkpoint '{checkpoint}'")
+        sampler = sampler or trained_sampler(about, checkpoint)
+    if device is not None:
+        network = on_device(network, device)
+    sampler = (sampler or SamplerConfig()).replace(mask_prob=0.0)
+    described = store.database(database or store.names[0])
+    check_task_context(described, task, sampler.context_length)
+    items = task_items(described, task, split)
+    if not len(items):
+        raise DataError(f"split '{split}' of task '{task}' of database '{described.name}' has no rows.")
+    runs = [
+        predict_items(
+            network, store, [described.name], items, sampler, seed=seed, batch_size=batch_size
+        ).targets()
+        for seed in context_seeds
+    ]
+    column = described.columns[int(items.column[0])]
+    score = np.stack([run.prediction for run in runs], axis=1).astype(np.float64)
+    mean = score.mean(axis=1)
+    is_boolean = column.sem_type == SemType.BOOLEAN
+    return TaskPredictions(
+        node=items.node,
+        prediction=np.exp(-np.logaddexp(0, -mean)) if is_boolean else mean * column.std + column.mean,
+        label=runs[0].label.astype(np.float64) * column.std + column.mean,
+        score=score,
+    )
+
+
+def trained_sampler(about: dict[str, Any], checkpoint: Path | str) -> SamplerConfig:
+    """What the contexts of a checkpoint's training saw; PluRel's settings where it does not say."""
+    return parse_config(SamplerConfig, about.get("sampler", {}), source=f"'{checkpoint}'")
+
+
+def on_device(network: RelationalTransformer, device: str) -> RelationalTransformer:
+    """The network on torch's device of that name; ResourceError if it cannot be used."""
+    try:
+        return network.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch names no kind of its own
+        reason = str(error).splitlines()[0]
+        raise ResourceError(f"device '{device}' cannot be used ({reason}); try 'cpu'.") from error
 
 
 def predict_items(

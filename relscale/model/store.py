@@ -262,7 +262,7 @@ def check_format(path: Path, manifest: dict[str, Any]) -> None:
     if manifest.get("format") != FORMAT:
         raise ResumeError(
             f"'{path}' has token store format {manifest.get('format')}, this version of relscale reads "
-            f"{FORMAT}; tokenize into a new folder."
+            f"{FORMAT}; delete it, or tokenize into a new folder."
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from relscale.model.config import TextConfig
+from relscale.model.store import TokenStore
 from relscale.platform.errors import DataError, ResourceError
 
 if TYPE_CHECKING:
@@ -86,6 +87,31 @@ class TextEncoder:
             if on_batch is not None:
                 on_batch(start + len(places))
         return vectors
+
+
+def check_encoder(store: TokenStore, text: TextConfig) -> None:
+    """DataError unless the encoder that `text` names made the store's vectors.
+
+    The name alone is enough: training needs the vectors, not the model, which may be absent where it runs.
+    Under another name the content decides (0.1 s for MiniLM).
+    """
+    if store.text_encoder["name"] != text.encoder:
+        encoder = {"name": text.encoder, "fingerprint": TextEncoder(text).fingerprint}
+        check_same_encoder(store, encoder, whose="the setting text.encoder")
+
+
+def check_same_encoder(store: TokenStore, encoder: dict[str, str] | None, *, whose: str) -> None:
+    """DataError unless the store's vectors are those of `encoder`, its name and fingerprint.
+
+    None is the encoder of a checkpoint that names none; it is not known to differ.
+    """
+    made = store.text_encoder
+    if encoder is not None and made["fingerprint"] != encoder["fingerprint"]:
+        raise DataError(
+            f"'{store.path}' was made with the text encoder '{made['name']}' ({made['fingerprint']}), but "
+            f"{whose} has '{encoder['name']}' ({encoder['fingerprint']}); make a store with that encoder in "
+            f"a new folder."
+        )
 
 
 def _model_folder(encoder: str) -> Path:

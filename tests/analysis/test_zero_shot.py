@@ -1,5 +1,7 @@
 """Zero-shot scores on a small handmade database and on the real rel-f1."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from relscale.analysis.zero_shot import evaluate_checkpoint
 from relscale.model.checkpoint import save_model
 from relscale.model.config import ModelConfig, SamplerConfig, TextConfig
 from relscale.model.network import RelationalTransformer
-from relscale.platform.errors import DataError, ResourceError
+from relscale.platform.errors import ConfigError, DataError, ResourceError
 from relscale.platform.seeds import Purpose, stream
 from relscale.platform.storage import read_json
 
@@ -210,8 +212,10 @@ def test_what_a_user_can_mend_is_said_in_one_sentence(
     with pytest.raises(DataError, match="has no task 'churn'; it has: always, amount, gift, returns, visits"):
         evaluate(checkpoint, shop, tmp_path, tasks=["churn"])
     other = write_checkpoint(tmp_path / "other", encoder="another")
-    with pytest.raises(DataError, match=r"text encoder 'packaged-minilm' .* the checkpoint with 'another'"):
+    with pytest.raises(DataError, match=r"text encoder 'packaged-minilm' .*/other' has 'another'"):
         evaluate(other, shop, tmp_path)
+    with pytest.raises(ConfigError, match="context_length is 2, but a row of table 'orders'"):
+        evaluate(checkpoint, shop, tmp_path, tasks=["gift"], sampler=SamplerConfig(context_length=2))
     with pytest.raises(DataError, match="'nowhere' is not a RelBench 3 folder"):
         evaluate(checkpoint, Path("nowhere"), tmp_path)
 
@@ -221,6 +225,31 @@ def test_what_a_user_can_mend_is_said_in_one_sentence(
     monkeypatch.setattr("relbench.load_dataset", no_network)
     with pytest.raises(ResourceError, match=r"'rel-none' .* \(no route to host\); give the path"):
         evaluate(checkpoint, "rel-none", tmp_path)
+
+
+def test_a_task_with_more_classes_is_kept_and_left_out(checkpoint: Path, tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "shop")
+    manifest = folder / "tasks" / "visits" / "manifest.yaml"
+    manifest.write_text(manifest.read_text().replace("regression", "multiclass_classification"))
+    said: list[str] = []
+    scores = evaluate(checkpoint, folder, tmp_path / "out", progress=said.append)
+    assert [entry["task"] for entry in scores] == ["amount", "gift", "returns"]
+    reason = "task type multiclass_classification has no output in the Relational Transformer"
+    assert f"visits: left out, {reason}" in said
+    with pytest.raises(DataError, match=f"task 'visits' of database 'shop': {reason}"):
+        evaluate(checkpoint, folder, tmp_path / "out", tasks=["visits"])
+
+
+def test_the_encoder_is_the_settings_where_the_checkpoint_names_none(
+    shop: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    published = Path(shutil.copytree(checkpoint, tmp_path / "published"))
+    about = read_json(published / "config.json")
+    del about["text_encoder"]
+    (published / "config.json").write_text(json.dumps(about))
+    options = {"tasks": ["visits"], "progress": lambda _: None}
+    evaluate(published, shop, tmp_path, text=TextConfig(encoder="minilm-12"), **options)
+    assert read_json(tmp_path / "store" / "store.json")["encoder"]["name"] == "minilm-12"
 
 
 def test_a_dangling_key_is_refused(checkpoint: Path, tmp_path: Path) -> None:

@@ -7,10 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from relscale.model.context import SemType
-from relscale.model.items import Items, evaluation_items, task_items, training_items
+from relscale.model.items import (
+    Items,
+    check_task_context,
+    check_training_context,
+    evaluation_items,
+    task_items,
+    training_items,
+)
 from relscale.model.store import TokenStore
 from relscale.platform.dataflow import map_keys_here
-from relscale.platform.errors import DataError
+from relscale.platform.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +113,22 @@ def test_autocomplete_items_are_split_by_time(handmade_store: TokenStore):
 def test_an_unknown_task_is_named(handmade_store: TokenStore):
     with pytest.raises(DataError, match="has no task 'churns'"):
         task_items(handmade_store.database("shop"), "churns", "test")
+
+
+def test_a_context_shorter_than_the_widest_target_row_is_refused(two: TokenStore):
+    check_training_context(two, two.names, 4)
+    message = "context_length is 3, but a row of table 'customers' of database 'b' has 4 cells.* at least 4"
+    with pytest.raises(ConfigError, match=message):
+        check_training_context(two, ["b"], 3)
+    shop = two.database("a")
+    for task, width in (("churn", 2), ("status", 4)):
+        check_task_context(shop, task, width)
+        with pytest.raises(ConfigError, match=f"has {width} cells"):
+            check_task_context(shop, task, width - 1)
+
+
+def test_the_order_of_the_names_is_that_of_the_items(two: TokenStore):
+    forward, backward = (training_items(two, names, seed=0) for names in (["a", "b"], ["b", "a"]))
+    assert _triples(forward.locate(0, 99)) == _triples(backward.locate(0, 99)), "equal databases"
+    with pytest.raises(DataError, match="no database 'c'"):
+        training_items(two, ["a", "c"], seed=0)

