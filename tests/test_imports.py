@@ -43,6 +43,12 @@ TORCH_FREE_MODEL = {
     "arrays",
     "tokenize",
     "walk",
+    "draws",
+    "graph",
+    "visible",
+    "pools",
+    "further",
+    "fill",
 }
 
 

@@ -13,19 +13,24 @@ departs from the published code in favour of honest labels:
   seed's instant;
 - the seed and its target cell are always kept, however wide the row;
 - a row without cells counts as one cell, which bounds the walk.
+
+With `n_walks` a context is filled up from further seeds as in RT-J, whole rows at a time; here they lie
+strictly earlier than the seed for every kind of target. RT-J's sampler applies its preference for the latest
+to further seeds alone, ours to child rows too.
 """
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import lru_cache
 
 import numpy as np
 
 from relscale.model.config import SamplerConfig
 from relscale.model.context import MAX_PARENTS, ContextBatch
+from relscale.model.fill import Tokens, fill_contexts, new_scratch
+from relscale.model.graph import graph_of, rules_of
 from relscale.model.items import Items
-from relscale.model.store import DatabaseStore, TokenStore
-from relscale.model.tasks import TaskSpec
-from relscale.model.walk import Graph, fill_contexts
+from relscale.model.store import TokenStore
 from relscale.platform.seeds import Purpose, integer
 
 
@@ -52,80 +57,48 @@ def sample_contexts(
     Tokens of a context are sorted by column, stably in the order in which rows were visited; padding
     is at the end. With `config.mask_prob`, number and boolean cells beside the target are masked too.
 
-    Cost: about 0.05 ms per context of 256 cells and 0.2 ms per one of 1024 on rel-f1, 0.1 ms per
-    database in the batch, and about 5 s of compilation in each process.
+    Cost: see docs/performance.md; the kernel is compiled once for each version of its source.
     """
     batch = _empty_batch(len(items), config.context_length)
+    tokens, rules = Tokens(*(getattr(batch, field.name) for field in fields(batch))), rules_of(config)
     for index in np.unique(items.database):
         here = np.flatnonzero(items.database == index)
-        fill_contexts(
-            _graph(store.database(names[index])),
-            here,
-            items.node[here],
-            items.column[here],
-            np.uint64(integer(seed, Purpose.CONTEXT)),
-            first_index,
-            config.bfs_width,
-            config.mask_prob,
-            *(getattr(batch, field.name) for field in fields(batch)),
-        )
+        graph = graph_of(store.database(names[index]))
+        chosen = here, items.node[here], items.column[here]
+        done, arena = 0, 0
+        while done < len(here):
+            scratch = new_scratch(rules, len(graph.column_type), arena)
+            done = fill_contexts(graph, rules, scratch, *chosen, _key(seed), first_index, tokens, done)
+            arena = 2 * len(scratch.arena)  # for the context that it was too short for
     assert (batch.target >= 0).all(), "an item's row has no value in the item's column"
     return batch
 
 
+def context_length_of(step: int, config: SamplerConfig, *, seed: int) -> int:
+    """Length of the contexts of a global training step, a function of (seed, step) alone.
+
+    Training asks for it and samples with `config.replace(context_length=...)` as many contexts as keep the
+    step's tokens: batch_size * config.context_length // the length.
+    """
+    if not config.context_lengths:
+        return config.context_length
+    return config.context_lengths[integer(seed, Purpose.CONTEXT, step) % len(config.context_lengths)]
+
+
+@lru_cache
+def _key(seed: int) -> np.uint64:
+    return np.uint64(integer(seed, Purpose.CONTEXT))
+
+
 def _empty_batch(n: int, length: int) -> ContextBatch:
+    """Arrays that the kernel fills, padding included; `target` must not stay -1."""
     return ContextBatch(
-        node=np.full((n, length), -1, np.int32),
-        parents=np.full((n, length, MAX_PARENTS), -1, np.int32),
-        column=np.zeros((n, length), np.int32),
-        sem_type=np.zeros((n, length), np.int8),
-        value=np.zeros((n, length), np.float32),
-        text=np.zeros((n, length), np.int32),
-        masked=np.zeros((n, length), bool),
+        node=np.empty((n, length), np.int32),
+        parents=np.empty((n, length, MAX_PARENTS), np.int32),
+        column=np.empty((n, length), np.int32),
+        sem_type=np.empty((n, length), np.int8),
+        value=np.empty((n, length), np.float32),
+        text=np.empty((n, length), np.int32),
+        masked=np.empty((n, length), bool),
         target=np.full(n, -1, np.int32),
     )
-
-
-def _graph(database: DatabaseStore) -> Graph:
-    arrays, columns = database.arrays, database.columns
-    target_of, hidden, own = _targets(database)
-    return Graph(
-        node_time=arrays.node_time,
-        cell_ptr=arrays.cell_ptr,
-        cell_column=arrays.cell_column,
-        cell_value=arrays.cell_bits.view(np.float32),
-        cell_text=arrays.cell_bits,
-        parents=arrays.parents,
-        child_ptr=arrays.child_ptr,
-        child_idx=arrays.child_idx,
-        own_ptr=arrays.own_ptr,
-        own_idx=arrays.own_idx,
-        column_type=np.array([column.sem_type for column in columns], np.int8),
-        column_text=np.array([column.text_row for column in columns], np.int32),
-        text_rows=database.text_rows,
-        target_of=target_of,
-        hidden=hidden,
-        own=own,
-    )
-
-
-def _targets(database: DatabaseStore) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`Graph.target_of`, `.hidden` and `.own`; tasks on the same column hide what any of them hides."""
-    targets: dict[int, list[TaskSpec]] = {}
-    for task in database.tasks:
-        targets.setdefault(database.column_index(task.table, task.target_col), []).append(task)
-    target_of = np.full(len(database.columns), -1, np.int32)
-    hidden = np.zeros((len(targets), len(database.columns)), np.bool_)
-    own = np.zeros((len(targets), 4), np.int64)
-    start = 0
-    for number, (column, tasks) in enumerate(targets.items()):
-        target_of[column] = number
-        for pair in {pair for task in tasks for pair in task.remove_columns}:
-            if pair in database.column_numbers:  # keys give no cells
-                hidden[number, database.column_numbers[pair]] = True
-        if not tasks[0].is_autocomplete:
-            entity = database.table(tasks[0].entity_table)
-            train = database.table(tasks[0].name, "train")
-            own[number] = start, entity.offset, entity.n_rows, train.offset + train.n_rows
-            start += entity.n_rows + 1
-    return target_of, hidden, own
