@@ -169,9 +169,9 @@ class _Context:
             return False
         if self.limit == NO_TIME and self.split(row) in ("val", "test"):
             return False
-        if self.config.visibility == "train-only" and not self.about.is_task:
-            if time > self.oracle.database.val_timestamp:
-                return False
+        late = time > self.oracle.database.val_timestamp
+        if self.config.visibility == "train-only" and not self.about.is_task and late:
+            return False
         return time == NO_TIME or time < self.limit
 
     # Which rows enter
@@ -249,7 +249,7 @@ class _Context:
 
     def further(self) -> None:
         met = self.met_on_walks()
-        visits = {row: n for row, n in met}
+        visits = dict(met)
         if not self.walk_around(list(visits), visits):
             return
         table = [n for n, about in self.oracle.kind_of_row.items() if about[0] == self.about.table]

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = ["generation", "row_scaling", "corpus", "corpus_faults", "official_preprocess"]
+SCRIPTS = [
+    "generation",
+    "row_scaling",
+    "corpus",
+    "corpus_faults",
+    "official_preprocess",
+    "exact_training",
+    "steady",
+    "startup",
+]
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess:

@@ -89,8 +89,8 @@ def test_equal_on_the_real_database(rel_f1_store: TokenStore, length: int, width
 def generated_store(tokenize_fake, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
     """Two generated databases with their tasks."""
     from relscale.generation import generate_database
-    from relscale.generation.config import GeneratorConfig
     from relscale.generation.autocomplete import autocomplete_tasks
+    from relscale.generation.config import GeneratorConfig
     from relscale.generation.writer import TaskTables, write_database
     from relscale.platform.dataflow import map_keys_here
 
