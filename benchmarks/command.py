@@ -1,4 +1,4 @@
-"""The `relscale generate` command as a process of its own."""
+"""The `relscale` command as a process of its own."""
 
 import subprocess
 import sys
@@ -11,7 +11,22 @@ def start_generate(
     out: Path, n_databases: int, settings: Sequence[str], *, output: int | IO[str] | None = None
 ) -> subprocess.Popen[str]:
     """Start it on `out`; `output` takes what it prints, on both of its streams."""
-    arguments = ["generate", "--out", str(out), "--num-databases", str(n_databases)]
+    return start("generate", ["--out", str(out), "--num-databases", str(n_databases)], settings, output)
+
+
+def start_pretrain(
+    store: Path, out: Path, tokens: int, settings: Sequence[str], *, output: int | IO[str] | None = None
+) -> subprocess.Popen[str]:
+    """Start a training on `store`; as `start_generate`."""
+    options = ["--store", str(store), "--out", str(out), "--tokens", str(tokens)]
+    return start("pretrain", options, settings, output)
+
+
+def start(
+    name: str, options: Sequence[str], settings: Sequence[str], output: int | IO[str] | None
+) -> subprocess.Popen[str]:
+    """Start any command with its options and the settings of its study."""
+    arguments = [name, *options]
     for setting in settings:
         arguments += ["--set", setting]
     return subprocess.Popen(

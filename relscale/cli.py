@@ -162,10 +162,17 @@ def inspect(
 
 @app.command()
 def tokenize(
-    corpus: Annotated[
-        Path, typer.Option("--corpus", metavar="DIR", help="A corpus, or one RelBench 3 database folder.")
-    ],
     out: Out,
+    corpus: Annotated[
+        Path | None,
+        typer.Option("--corpus", metavar="DIR", help="A corpus, or one RelBench 3 database folder."),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Compare every file with its recorded hash; without --corpus only this."
+        ),
+    ] = False,
     config: Config = None,
     set_: Set = None,
 ) -> None:
@@ -174,16 +181,26 @@ def tokenize(
     Settings: text.encoder, cluster.*.
     """
     study = _load(config, set_)
+    if corpus is None and not verify:
+        raise typer.BadParameter("give a corpus or a RelBench 3 folder", param_hint="--corpus")
+    from relscale.model.checksums import verify_store
+    from relscale.model.store import TokenStore
     from relscale.model.tokenize import tokenize_folders
     from relscale.platform.dataflow import on_cluster
     from relscale.platform.progress import console, stages
 
-    folders = _database_folders(corpus)
-    with on_cluster(study.cluster) as run, stages("tokenize") as progress:
-        store = tokenize_folders(
-            folders, out, study.text, progress=progress, run=run if len(folders) > 1 else None
-        )
-    console.print(f"{len(store.names)} databases in {out}, fingerprint {store.fingerprint}.")
+    if corpus is not None:
+        folders = _database_folders(corpus)
+        with on_cluster(study.cluster) as run, stages("tokenize") as progress:
+            tokenize_folders(
+                folders, out, study.text, progress=progress, run=run if len(folders) > 1 else None
+            )
+    store = TokenStore.open(out)
+    if verify:
+        with stages("verify") as progress:
+            verify_store(store, progress)
+    note = ", every file as it was written" if verify else ""
+    console.print(f"{len(store.names)} databases in {out}, fingerprint {store.fingerprint}{note}.")
 
 
 @app.command()
@@ -200,21 +217,26 @@ def pretrain(
     init: Annotated[
         Path | None, typer.Option("--init", metavar="CHECKPOINT", help="Start from these weights.")
     ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", metavar="STORE", help="Store of other databases, to be scored on."),
+    ] = None,
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Pretrain one Relational Transformer; run again to resume.
 
     Leaves the checkpoint (model.safetensors, config.json) in OUT/final and the losses in
-    OUT/metrics.jsonl. Settings: model.*, sampler.*, training.*, trial.*, cluster.*.
+    OUT/metrics.jsonl, and mirrors them in MLflow. Settings: model.*, sampler.*, training.*, evaluation.*,
+    trial.*, cluster.*, tracking.uri.
     """
     study = _load(config, set_)
     import contextlib
 
-    from relscale.model.distributed import train
-    from relscale.model.pretrain import PretrainJob, n_steps
+    from relscale.model.job import HeldOutData, PretrainJob
     from relscale.platform.cluster import connect
-    from relscale.platform.progress import bar, console
+    from relscale.platform.progress import console
+    from relscale.sweeps.pretraining import run_pretraining
 
     job = PretrainJob(
         store=store.resolve(),
@@ -226,30 +248,16 @@ def pretrain(
         tokens=tokens or max(study.grid.tokens),
         seed=seed,
         init=init.resolve() if init else None,
+        held_out=HeldOutData(store=held_out.resolve(), evaluation=study.evaluation) if held_out else None,
     )
-    total = n_steps(job.tokens, study.sampler, study.training)
     cluster = (
         connect(study.cluster.address, study.cluster.num_cpus)
         if study.trial.n_workers
         else contextlib.nullcontext()
     )
-    done = 0
-    with cluster, bar("pretrain", total, "steps") as advance:
-
-        def report(line: dict) -> None:
-            nonlocal done
-            note = f"loss {line['loss']:.4f}, {line['tokens_per_second']:,.0f} tokens/s"
-            advance(line["step"] - done, note=note)
-            done = line["step"]
-
-        checkpoint = train(
-            job,
-            n_workers=study.trial.n_workers,
-            use_gpu=study.trial.use_gpu,
-            storage=out.resolve(),
-            report=report,
-        )
-    console.print(f"checkpoint {checkpoint}")
+    with cluster:
+        checkpoint = run_pretraining(job, study.trial, study.tracking, study.name)
+    console.print(f"checkpoint {checkpoint}", soft_wrap=True)
 
 
 @app.command()
@@ -297,7 +305,10 @@ def fit(
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", metavar="DIR", help="Checkpoint folder.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Option("--checkpoint", metavar="PATH", help="Checkpoint folder, or a published .pt file."),
+    ],
     dataset: Annotated[
         str,
         typer.Option(
@@ -316,7 +327,8 @@ def evaluate(
     """Score a checkpoint zero-shot on a real database, beside simple baselines on the same rows.
 
     Writes OUT/scores.json and OUT/predictions/<task>.parquet. Settings: zero_shot.context_seeds,
-    evaluation.batch_size, analysis.n_boot.
+    evaluation.batch_size, analysis.n_boot; text.encoder where the checkpoint names none (PluRel's published
+    ones were trained with all-MiniLM-L12-v2).
     """
     study = _load(config, set_)
     from relscale.analysis.zero_shot import evaluate_checkpoint
@@ -331,6 +343,7 @@ def evaluate(
         tasks=task or None,
         split=split.value,
         context_seeds=study.zero_shot.context_seeds,
+        text=study.text,
         batch_size=study.evaluation.batch_size,
         n_boot=study.analysis.n_boot,
         device=device,

@@ -1,10 +1,10 @@
 """Model FLOP utilisation: the arithmetic that the model asks for, as a share of what the machine can do.
 
-FLOPs are those of the blocks' matrix products, 24 d^2 + 6 d f a token and block, times 3 with the backward
+FLOPs are those of the blocks' matrix products, 24 d^2 + 6 d f a cell and block, times 3 with the backward
 pass. Attention scores, encoders and decoders are left out: the former depend on how sparse the relations
-are, the latter are below a hundredth. Padding counts, as in tokens, whether it is computed or not. The
-machine's rate is measured, not read from a data sheet: a large matrix product in the training's number
-format, on the training's device and threads.
+are, the latter are below a hundredth. So is padding, which asks for nothing; that the last block computes a
+part of its tokens only is not subtracted. The machine's rate is measured, not read from a data sheet: a large
+matrix product in the training's number format, on the training's device and threads.
 """
 
 import functools
@@ -19,8 +19,9 @@ _REPEATS = 5
 _SIDE = {"cpu": 1024, "cuda": 8192}
 
 
-def flops_per_token(model: ModelConfig) -> int:
-    """Floating point operations of the blocks' matrix products, forward and backward, per token."""
+def flops_per_cell(model: ModelConfig) -> int:
+    """Floating point operations of the blocks' matrix products, forward and backward, per token
+    that is not padding."""
     d, f = model.d_model, model.d_ff
     return 3 * model.n_blocks * (24 * d * d + 6 * d * f)
 

@@ -32,16 +32,20 @@ class Meter:
         """What a resumed run must know to log the same losses; the arguments of `Meter`."""
         return {"loss_sum": self._loss_sum, "n_losses": self._n_losses}
 
-    def line(self, tokens_per_step: int) -> dict[str, float]:
+    def line(self, tokens_per_step: int, n_cells: int) -> dict[str, float]:
         """The fields of a metrics line, over the steps since the last call.
+
+        `n_cells` is how many cells without padding all workers have computed in them, in this process's time.
 
         loss : mean of the steps' losses.
         tokens_per_second : over the seconds of the steps alone, all workers together.
+        cells_per_second : the same without padding.
         loader_wait_share : share of those seconds in which this worker waited for contexts.
         """
         line = {
             "loss": self._loss_sum / self._n_losses,
             "tokens_per_second": self._n_timed * tokens_per_step / self._seconds,
+            "cells_per_second": n_cells / self._seconds,
             "loader_wait_share": self._waited / self._seconds,
         }
         self._loss_sum, self._n_losses = 0.0, 0

@@ -18,7 +18,7 @@ import relscale
 from relscale.model import checkpoint, run_folder
 from relscale.model.fault import not_finite
 from relscale.model.feed import Feed, Share
-from relscale.model.flops import flops_per_token, matmul_rate
+from relscale.model.flops import flops_per_cell, matmul_rate
 from relscale.model.held_out import HeldOut
 from relscale.model.items import training_items
 from relscale.model.job import PretrainJob, n_steps, open_data, open_held_out
@@ -86,7 +86,7 @@ class _Run:
         self.feed = Feed(self.items, self.network, job.sampler, job.training, workers, seed=job.seed)
         self.total = n_steps(job.tokens, job.sampler, job.training)
         self.tokens_per_step = job.training.batch_size * job.sampler.context_length
-        self.mfu_per_rate = flops_per_token(job.model) / matmul_rate(job.training, workers)
+        self.mfu_per_pace = flops_per_cell(job.model) / matmul_rate(job.training, workers)
         self.updater = Updater(self.network, job.training, workers)
         self.is_first = workers.rank == 0
         # All must gather what is spread over them, and compute together.
@@ -102,6 +102,7 @@ class _Run:
         self.step: int = state.get("step", 0)
         self.meter = Meter(**state.get("meter", {}))
         self.seen = Seen(self.items, state.get("seen") if self.is_first else None)
+        self.n_cells_logged = self.seen.over(self.workers).n_shown
         if self.is_first:
             run_folder.prepare(self.job.out, self.job.model_dump(mode="json"), self.step)
 
@@ -132,14 +133,16 @@ class _Run:
         return rate
 
     def _log(self, rate: float, report: Report, *, score: bool) -> None:
-        pace = self.meter.line(self.tokens_per_step)
+        summary = self.seen.over(self.workers).summary()
+        pace = self.meter.line(self.tokens_per_step, summary["cells"] - self.n_cells_logged)
+        self.n_cells_logged = summary["cells"]
         line = {
             "step": self.step,
             "tokens": self.step * self.tokens_per_step,
             "learning_rate": rate,
             **pace,
-            "mfu": pace["tokens_per_second"] * self.mfu_per_rate,
-            **self.seen.over(self.workers).summary(),
+            "mfu": pace["cells_per_second"] * self.mfu_per_pace,
+            **summary,
         }
         if score and self.held_out is not None and self.takes_part:
             line |= self.held_out.line(self.network)

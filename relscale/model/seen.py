@@ -44,6 +44,11 @@ class Seen:
         whole.counts = np.array(workers.total(self.counts.ravel().tolist()), np.int64).reshape(2, -1)
         return whole
 
+    @property
+    def n_shown(self) -> int:
+        """Cells that contexts showed, padding left out."""
+        return int(self.counts[1].sum())
+
     def summary(self) -> dict[str, Any]:
         """The fields of a metrics line.
 
@@ -53,7 +58,7 @@ class Seen:
         """
         epochs = self._epochs
         return {
-            "cells": int(self.counts[1].sum()),
+            "cells": self.n_shown,
             "unique_cells": round(float(expected_unique(self.n_cells, self.counts[1]).sum())),
             "unique_items": round(float(expected_unique(self.n_items, self.counts[0]).sum())),
             "epochs_min": float(epochs.min()),

@@ -10,8 +10,29 @@ import pandas as pd
 from relscale.platform.tracking import Point, Tracker
 from relscale.sweeps.grid import Trial
 
-CURVES = {"loss": "train_loss", "learning_rate": "learning_rate", "tokens_per_second": "tokens_per_second"}
-"""Fields of a trial's log lines, and the metrics that they become."""
+CURVES = {
+    "loss": "train_loss",
+    **{
+        name: name
+        for name in (
+            "learning_rate",
+            "tokens_per_second",
+            "cells_per_second",
+            "loader_wait_share",
+            "mfu",
+            "cells",
+            "unique_cells",
+            "unique_items",
+            "epochs_min",
+            "epochs_median",
+            "epochs_max",
+            "held_out_loss",
+            "held_out_loss_boolean",
+            "held_out_loss_number",
+        )
+    },
+}
+"""Fields of a run's log lines, and the metrics that they become."""
 RECORDED_TAG = "relscale.recorded"
 FILES = ("report.html", "figures", "fit.json", "results.csv", "results.parquet", "study.yaml")
 SCORES = ("loss", "loss_boolean", "loss_number")
@@ -29,10 +50,7 @@ class SweepRecord:
 
     def trial_lines(self, trial: Trial, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add those logged steps of a trial that are not recorded yet."""
-        points = [
-            Point(metric, line[field], line["tokens"]) for line in lines for field, metric in CURVES.items()
-        ]
-        self._tracker.log_points(self._child(trial), points)
+        self._tracker.log_points(self._child(trial), curve_points(lines))
 
     def trial_result(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """Close a trial's run with its held-out losses."""
@@ -89,6 +107,16 @@ class SweepRecord:
         # Every trial, also those that an earlier call has recorded.
         runs = ",".join(f'"{self._child(trial)}"' for trial in trials)
         return f'/#/compare-runs?runs=[{runs}]&experiments=["{self._tracker.experiment_id}"]'
+
+
+def curve_points(lines: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """The metrics of a run's log lines, at step = tokens; a line has those fields that it has."""
+    return [
+        Point(metric, line[field], line["tokens"])
+        for line in lines
+        for field, metric in CURVES.items()
+        if field in line
+    ]
 
 
 def _scaling_curves(results: pd.DataFrame) -> list[Point]:
