@@ -1,8 +1,12 @@
 """What a person meets at the command line: help, and one sentence with exit code 2 for every mistake."""
 
+import json
+import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -164,20 +168,28 @@ def test_a_dangling_foreign_key(refused, dangling, tmp_path):
 @pytest.fixture
 def dangling(tmp_path) -> Path:
     """A RelBench 3 folder with an order of customer 7 where there are three customers."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    return write_shop(tmp_path / "shop", customers=[1, 7])
 
-    folder = tmp_path / "shop"
+
+def write_shop(folder: Path, customers: list[int]) -> Path:
+    """Three customers, an order a month by each of `customers`, and the task to tell an order's price."""
+    import pyarrow as pa
+
     (folder / "db").mkdir(parents=True)
+    (folder / "tasks" / "price").mkdir(parents=True)
     pq.write_table(
         pa.table({"id": [0, 1, 2], "age": [30.0, 40.0, 50.0]}), folder / "db" / "customers.parquet"
     )
-    pq.write_table(
-        pa.table({"id": [0, 1], "customer": [1, 7], "price": [1.0, 2.0]}), folder / "db" / "orders.parquet"
-    )
+    orders = {
+        "id": range(len(customers)),
+        "customer": customers,
+        "placed": [datetime(2019 + i // 12, 1 + i % 12, 2) for i in range(len(customers))],
+        "price": [1.0 + i % 3 for i in range(len(customers))],
+    }
+    pq.write_table(pa.table({name: list(v) for name, v in orders.items()}), folder / "db" / "orders.parquet")
     tables = {
         "customers": {"pkey": "id", "time_col": None, "fkeys": {}},
-        "orders": {"pkey": "id", "time_col": None, "fkeys": {"customer": "customers"}},
+        "orders": {"pkey": "id", "time_col": "placed", "fkeys": {"customer": "customers"}},
     }
     manifest = {
         "name": "shop",
@@ -186,8 +198,120 @@ def dangling(tmp_path) -> Path:
         "test_timestamp": "2021-01-01",
         "tables": tables,
     }
+    task = {
+        "name": "price",
+        "kind": "autocomplete",
+        "task_type": "regression",
+        "entity_table": "orders",
+        "target_col": "price",
+    }
     (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    (folder / "tasks" / "price" / "manifest.yaml").write_text(yaml.safe_dump(task))
     return folder
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> tuple[Path, Path]:
+    """A sound database folder and its token store, made with the packaged text encoder."""
+    from relscale.model.config import TextConfig
+    from relscale.model.tokenize import tokenize_folders
+
+    base = tmp_path_factory.mktemp("sound")
+    folder = write_shop(base / "shop", customers=[0, 1, 2] * 12)
+    return folder, tokenize_folders([folder], base / "store", TextConfig()).path
+
+
+@pytest.fixture
+def shop(sound, tmp_path) -> tuple[Path, Path]:
+    """Copies of both, to spoil."""
+    return tuple(Path(shutil.copytree(path, tmp_path / path.name)) for path in sound)
+
+
+def write_checkpoint(folder: Path, context_length: int) -> Path:
+    from relscale.model.checkpoint import save_model
+    from relscale.model.config import ModelConfig
+    from relscale.model.network import RelationalTransformer
+
+    network = RelationalTransformer(ModelConfig(n_blocks=1, d_model=8, n_heads=2, d_ff=8))
+    about = {"model": network.config.model_dump(), "sampler": {"context_length": context_length}}
+    save_model(folder, network, about)
+    return folder
+
+
+def test_a_store_is_verified_on_request(command, refused, shop):
+    folder, store = shop
+    code, shown, _ = command("tokenize", "--out", store, "--verify")
+    assert code == 0 and "every file as it was written" in shown
+    assert command("tokenize", "--out", store)[0] == 2
+    file = store / "databases" / "shop" / "arrays.bin"
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+    for corpus in ([], ["--corpus", folder]):
+        message = refused("tokenize", "--out", store, "--verify", *corpus)
+        assert f"'{file}' is missing or differs from what was written" in message
+        assert f"delete the folder '{file.parent}' and tokenize into '{store}' again" in message
+
+
+def test_a_store_of_another_format_corpus_or_encoder(refused, shop, tmp_path):
+    folder, store = shop
+    other = write_shop(tmp_path / "other", customers=[0])
+    manifest = (other / "manifest.yaml").read_text()
+    (other / "manifest.yaml").write_text(manifest.replace("name: shop", "name: mall"))
+    assert "holds database 'shop', which the sources lack" in refused(
+        "tokenize", "--corpus", other, "--out", store
+    )
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "model.safetensors").write_text("1")
+    message = refused(
+        "tokenize", "--corpus", folder, "-o", store, "-s", f"text.encoder={tmp_path / 'encoder'}"
+    )
+    assert "was made with text encoder 'packaged-minilm'" in message
+    found = json.loads((store / "store.json").read_text())
+    (store / "store.json").write_text(json.dumps({**found, "format": 1}))
+    message = refused("tokenize", "--verify", "--out", store)
+    assert "has token store format 1, this version of relscale reads" in message
+
+
+def test_checkpoints_that_cannot_be_used(refused, sound, tmp_path):
+    import torch
+
+    evaluate = ["evaluate", "--dataset", sound[0], "-o", tmp_path / "e", "--checkpoint"]
+    torch.save({"norm_out.weight": torch.ones(8)}, tmp_path / "part.pt")
+    assert "lacks 'blocks.0.attns.col.q_norm.weight'" in refused(*evaluate, tmp_path / "part.pt")
+    torch.save({"code": print}, tmp_path / "code.pt")
+    assert "code.pt' is not a file of weights alone" in refused(*evaluate, tmp_path / "code.pt")
+    folder = write_checkpoint(tmp_path / "c", context_length=32)
+    about = json.loads((folder / "config.json").read_text())
+    about["model"]["d_ff"] = 9
+    (folder / "config.json").write_text(json.dumps(about))
+    message = refused(*evaluate, folder)
+    assert "has 'blocks.0.ffn.w1.weight' of shape [8, 8], expected [9, 8]" in message
+    assert files_below(tmp_path / "e") == []
+
+
+def test_tasks_that_cannot_be_predicted(refused, shop, tmp_path):
+    folder, _ = shop
+    arguments = ["--dataset", folder, "-o", tmp_path / "e", "--task", "price"]
+    narrow = write_checkpoint(tmp_path / "narrow", context_length=2)
+    manifest = folder / "tasks" / "price" / "manifest.yaml"
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace("target_col: price", "target_col: weight"))
+    message = refused("evaluate", "--checkpoint", narrow, *arguments)
+    assert "task 'price' names column 'weight', which table 'orders' lacks" in message
+    manifest.write_text(whole.replace("target_col: price", "target_col: id"))
+    assert "its target 'id' is a key" in refused("evaluate", "--checkpoint", narrow, *arguments)
+
+
+def test_a_context_below_the_width_of_the_target_row(refused, tmp_path):
+    folder = write_shop(tmp_path / "shop", customers=[0, 1, 2] * 12)
+    narrow = write_checkpoint(tmp_path / "narrow", context_length=2)
+    orders = pq.read_table(folder / "db" / "orders.parquet")
+    pq.write_table(orders.append_column("weight", orders["price"]), folder / "db" / "orders.parquet")
+    message = refused("evaluate", "--checkpoint", narrow, "--dataset", folder, "-o", tmp_path / "e")
+    assert (
+        "sampler.context_length is 2, but a row of table 'orders' of database 'shop' has 3 cells" in message
+    )
 
 
 def test_a_missing_store_and_checkpoint(refused, tmp_path):
