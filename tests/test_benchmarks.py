@@ -15,6 +15,7 @@ SCRIPTS = [
     "corpus",
     "corpus_faults",
     "official_preprocess",
+    "store",
     "exact_training",
     "steady",
     "startup",

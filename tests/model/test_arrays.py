@@ -1,5 +1,6 @@
 """A database's arrays: nothing after the val timestamp shapes the normalization."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from relscale.model.arrays import DatabaseContent, database_content
+from relscale.model.context import SemType
 from relscale.model.source import read_database
 from relscale.platform.errors import DataError
 
@@ -112,3 +114,43 @@ def test_empty_tables_splits_and_columns_are_tokenized(tmp_path: Path, make_shop
     assert empty == ["amount", "late", "added", "price", "colour"]
     assert (shop.n_nodes, shop.n_cells) == (34 - 3 - 1, 93 - 12 - 11 - 8 - 2)
     assert shop.table("spend", "test").offset == 29
+
+
+def test_labels_of_more_classes_are_rows_of_text(tmp_path: Path, make_shop, tokenize_fake):
+    folder = make_shop(tmp_path / "shop")
+    manifest = folder / "tasks" / "churn" / "manifest.yaml"
+    manifest.write_text(manifest.read_text().replace("binary_classification", "multiclass_classification"))
+    store = tokenize_fake([folder], tmp_path / "store")
+    shop = store.database("shop")
+    gone = shop.column_index("churn", "gone")
+    assert shop.columns[gone].sem_type == SemType.TEXT
+    texts = shop.arrays.cell_bits[shop.arrays.cell_column == gone]
+    assert [store.strings[shop.text_rows[text]] for text in texts] == list("0101110011")
+    assert [task.name for task in shop.tasks] == ["churn", "spend", "status"]
+    assert [task.name for task in shop.predictable_tasks] == ["spend", "status"]
+    with pytest.raises(DataError, match="task 'churn' of database 'shop': task type multiclass"):
+        shop.task("churn")
+
+
+def test_tasks_that_contradict_each_other_about_a_column(tmp_path: Path, make_shop):
+    tasks = make_shop(tmp_path / "shop") / "tasks"
+    text = (tasks / "status" / "manifest.yaml").read_text()
+    for name, task_type in (("again", "regression"), ("more", "multiclass_classification")):
+        (tasks / name).mkdir()
+        (tasks / name / "manifest.yaml").write_text(text.replace("binary_classification", task_type))
+    message = "tasks 'again' and 'status' predict 'status' as regression and binary_classification; remove"
+    with pytest.raises(DataError, match=message):
+        _content(tmp_path / "shop")
+    (tasks / "again" / "manifest.yaml").unlink()
+    columns = _content(tmp_path / "shop").meta["columns"]  # what can be predicted decides the type
+    (status,) = [column for column in columns if column["name"] == "status"]
+    assert status["sem_type"] == SemType.BOOLEAN
+
+
+def test_a_table_without_rows_before_the_val_timestamp_has_no_statistics(tmp_path: Path, make_shop):
+    folder = make_shop(tmp_path / "shop")
+    path = folder / "db" / "products.parquet"
+    products = pq.read_table(path)
+    later = pa.array([datetime(2020, 1, n) for n in (12, 13, 20)], pa.timestamp("us"))
+    pq.write_table(products.set_column(1, "added", later), path)
+    assert ("products", "price", 0.0, 1.0) in _scales(_content(folder))

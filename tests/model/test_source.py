@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -128,3 +129,22 @@ def test_the_digest_follows_the_content_alone(tmp_path: Path, make_shop, handmad
     assert source_digest(folder) == source_digest(handmade)
     _replace(folder, "regions", "name", pa.array(["north", "west"]))
     assert source_digest(folder) != source_digest(handmade)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("s"), pa.timestamp("ms"), pa.timestamp("ns"), pa.timestamp("us", "Europe/Berlin")]
+)
+def test_times_of_any_unit_and_zone_are_moments(tmp_path: Path, make_shop, kind: pa.DataType):
+    folder = make_shop(tmp_path / "shop")
+    before = read_database(folder).tables[1].time
+    placed = pq.read_table(folder / "db" / "orders.parquet")["placed"]
+    _replace(folder, "orders", "placed", pc.cast(placed, kind))
+    assert np.array_equal(read_database(folder).tables[1].time, before)
+
+
+def test_seconds_kept_as_integers_are_no_time(tmp_path: Path, make_shop):
+    folder = make_shop(tmp_path / "shop")
+    placed = pq.read_table(folder / "db" / "orders.parquet")["placed"]
+    _replace(folder, "orders", "placed", pc.cast(pc.cast(placed, pa.timestamp("s")), pa.int64()))
+    with pytest.raises(DataError, match=r"time column 'placed' is int64; store it as a timestamp"):
+        read_database(folder)
