@@ -119,9 +119,10 @@ def killed_run_agrees(store: Path, folder: Path, args: argparse.Namespace) -> bo
 
 def start(store: Path, out: Path, args: argparse.Namespace) -> "subprocess.Popen[str]":
     """The command, long enough to be hit."""
-    settings = [f"model.{name}={value}" for name, value in MODEL.model_dump(exclude_defaults=True).items()]
-    settings += [
-        f"sampler.{name}={value}" for name, value in SAMPLER.model_dump(exclude_defaults=True).items()
+    settings = [
+        f"{group}.{name}={value}"
+        for group, config in (("model", MODEL), ("sampler", SAMPLER))
+        for name, value in config.model_dump(exclude_defaults=True).items()
     ]
     settings += [f"training.batch_size={args.batch_size}", "training.checkpoint_every_steps=7"]
     settings += ["training.log_every_steps=5"]

@@ -11,7 +11,7 @@ from relscale.model import run_folder
 from relscale.model.job import PretrainJob, open_data
 from relscale.model.pretrain import pretrain
 from relscale.model.workers import Workers
-from relscale.platform.errors import RelscaleError
+from relscale.platform.errors import ConfigError, RelscaleError
 
 if TYPE_CHECKING:
     from ray.train import TrainingFailedError
@@ -49,6 +49,8 @@ def train(
     # Ray Train would start the workers again for a mistake that is plain from here.
     open_data(job)
     Workers(size=max(1, n_workers)).share(job.training)
+    if job.training.parallel == "fsdp" and not use_gpu:
+        raise ConfigError("training.parallel=fsdp is for GPUs; set trial.use_gpu=true or parallel=ddp.")
     listen = report or _ignore
     if n_workers == 0 or (job.out / "final").is_dir():
         return pretrain(

@@ -20,8 +20,7 @@ _SIDE = {"cpu": 1024, "cuda": 8192}
 
 
 def flops_per_cell(model: ModelConfig) -> int:
-    """Floating point operations of the blocks' matrix products, forward and backward, per token
-    that is not padding."""
+    """Floating point operations of the blocks' matrix products per cell, forward and backward."""
     d, f = model.d_model, model.d_ff
     return 3 * model.n_blocks * (24 * d * d + 6 * d * f)
 

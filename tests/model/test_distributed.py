@@ -53,6 +53,9 @@ def test_local_mode_is_the_bare_loop_and_starts_no_cluster(job, tmp_path):
 def test_mistakes_are_found_before_workers_start(job, tmp_path):
     with pytest.raises(ConfigError, match="batch_size 4 is not a multiple of the 3 workers"):
         train(job, storage=tmp_path / "ray", n_workers=3)
+    sharded = job.replace(training=job.training.replace(parallel="fsdp"))
+    with pytest.raises(ConfigError, match="fsdp is for GPUs"):
+        train(sharded, storage=tmp_path / "ray", n_workers=2)
     with pytest.raises(DataError, match="not a finished token store"):
         train(job.replace(store=tmp_path / "nothing"), storage=tmp_path / "ray", n_workers=2)
 
