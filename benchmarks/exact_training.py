@@ -103,7 +103,7 @@ def killed_run_agrees(store: Path, folder: Path, args: argparse.Namespace) -> bo
     for _ in range(args.kills):
         process = start(store, disturbed, args)
         try:
-            process.wait(timeout=rng.uniform(0.3, 0.9) * seconds)
+            process.wait(timeout=rng.uniform(0.3, 0.6) * seconds)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
