@@ -63,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--database", type=Path, required=True, metavar="DIR", help="RelBench 3 folder")
     parser.add_argument("--peer-python", type=Path, required=True, metavar="PATH", help="Python of the peer")
     parser.add_argument("--task", default="driver-dnf", metavar="NAME")
-    parser.add_argument("--items", type=int, default=40, metavar="N", help="whole components compared")
+    parser.add_argument("--items", type=int, default=300, metavar="N", help="whole components compared")
     parser.add_argument("--seeds", type=int, default=300, metavar="N", help="contexts of an item, for laws")
     parser.add_argument("--alpha", type=float, default=0.01)
     return parser.parse_args()
@@ -170,9 +170,9 @@ class Comparison:
                     n_values += 1
                     wrong[cell[3]] += 1
         print(
-            f"whole components: {len(pairs)} of {len(rows)} items fit, {n_cells:,} cells; items with other rows "
-            f"{n_rows}, with other cells {n_sets}; values that differ {n_values} {dict(wrong)}; columns left "
-            f"out: {', '.join(sorted(alone)) or 'none'}",
+            f"whole components: {len(pairs)} of {len(rows)} items fit, {n_cells:,} cells; items with other "
+            f"rows {n_rows}, with other cells {n_sets}; values that differ {n_values} {dict(wrong)}; columns "
+            f"left out: {', '.join(sorted(alone)) or 'none'}",
             flush=True,
         )
         return bool(pairs) and n_sets == n_rows == n_values == 0
@@ -191,7 +191,7 @@ class Comparison:
                 sides = mine[k :: len(rows)], their[k :: len(rows)]
                 found = [self._figures(side) for side in sides]
                 for name in found[0]:
-                    p = float(stats.ks_2samp(found[0][name], found[1][name]).pvalue)
+                    p = float(stats.ks_2samp(found[0][name], found[1][name], method="asymp").pvalue)
                     tests.append((f"{length}/{row}/{name}", p))
                     means = [f"{np.mean(side[name]):.2f}" for side in found]
                     table.append([str(length), str(row), name, *means, f"{p:.3f}"])

@@ -11,7 +11,7 @@ from worker import serve
 
 
 def contexts(request: dict[str, Any]) -> int:
-    """Write the cells around the target of every (item, seed) into request["file"]; the number of contexts."""
+    """Write the cells around every (item, seed) into request["file"]; the number of contexts."""
     opened = {
         "node": "node_idxs",
         "column": "col_name_idxs",

@@ -60,7 +60,10 @@ def new_scratch(rules: Rules, n_columns: int, arena: int = 0) -> Scratch:
     )
 
 
-@kept(__file__, *(module.__file__ for module in (draws, further, graph_module, pools, visible, walk_module)))
+@kept(
+    __file__,
+    *(str(module.__file__) for module in (draws, further, graph_module, pools, visible, walk_module)),
+)
 def fill_contexts(
     graph: Graph,
     rules: Rules,
