@@ -119,11 +119,11 @@ class Block(nn.Module):
         x = _take(x, looks.enter)
         for relation in RELATIONS:
             keep = looks.keep.get(relation)
-            y = self.norms[relation](x)
+            y = _for_products(self.norms[relation](x))
             attended = self.attns[relation](_take(y, keep), y, looks.pattern[relation])
             x = _take(x, keep) + attended
         x = _take(x, looks.leave)
-        return x + self.ffn(self.norms["ffn"](x))
+        return x + self.ffn(_for_products(self.norms["ffn"](x)))
 
 
 class Norm(nn.RMSNorm):
@@ -168,6 +168,12 @@ class SwiGLU(nn.Module):
         a, b = self.w1(y), self.w3(y)
         fuse = fused.can_fuse(a, a.shape[-1])
         return self.w2(fused.gated(a, b) if fuse else functional.silu(a) * b)
+
+
+def _for_products(x: torch.Tensor) -> torch.Tensor:
+    """`x` in the type that autocast gives the matrix products: rounded once for all that read it."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def _take(x: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
