@@ -3,8 +3,8 @@
     python peer_network.py CONTEXTS.npz SIZES.json OUT
 
 Writes OUT/weights.pt, its state dict, and OUT/predictions.npy, its float32 prediction of every masked cell
-in row-major order. The network is `rt.model.legacy.PluRelTransformer` as it starts, but for the norms' weights:
-random ones show if one stands in the wrong place.
+in row-major order. The network is `rt.model.legacy.PluRelTransformer` as it starts, but for norms: their
+weights are random, so that one in the wrong place shows.
 """
 
 import json

@@ -166,7 +166,7 @@ class PlainSteps:
     def _batches(self, ours: OurSteps) -> Iterator[dict[str, torch.Tensor]]:
         def make(step: int) -> dict[str, torch.Tensor]:
             numbers = ours.feed.item_numbers(step)
-            return plain_batch(ours.feed.contexts(numbers.start, len(numbers)), ours.store.embeddings)
+            return plain_batch(ours.feed.contexts(numbers, ours.feed.sampler(step)), ours.store.embeddings)
 
         with ThreadPoolExecutor(1) as pool:
             ahead = pool.submit(make, 0)

@@ -215,7 +215,10 @@ def pretrain(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and order.")] = 0,
     init: Annotated[
-        Path | None, typer.Option("--init", metavar="CHECKPOINT", help="Start from these weights.")
+        Path | None,
+        typer.Option(
+            "--init", metavar="CHECKPOINT", help="Start from a checkpoint folder or a published .pt file."
+        ),
     ] = None,
     held_out: Annotated[
         Path | None,
@@ -234,10 +237,14 @@ def pretrain(
     import contextlib
 
     from relscale.model.job import HeldOutData, PretrainJob
+    from relscale.model.store import TokenStore
+    from relscale.model.text import check_encoder
     from relscale.platform.cluster import connect
     from relscale.platform.progress import console
     from relscale.sweeps.pretraining import run_pretraining
 
+    for path in (store, held_out) if held_out else (store,):
+        check_encoder(TokenStore.open(path), study.text)
     job = PretrainJob(
         store=store.resolve(),
         out=out.resolve(),

@@ -90,7 +90,7 @@ def evaluate_checkpoint(
         network=on_device(network, device),
         store=store,
         database=store.database(store.names[0]),
-        sampler=(sampler or trained_sampler(about, checkpoint)).replace(mask_prob=0.0),
+        sampler=(sampler or trained_sampler(about, checkpoint)).replace(mask_prob=0.0, visibility="temporal"),
         context_seeds=tuple(context_seeds),
         batch_size=batch_size,
         n_boot=n_boot,

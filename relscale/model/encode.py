@@ -56,7 +56,7 @@ def to_tensors(
     embeddings: np.ndarray,
     device: torch.device | str = "cpu",
     *,
-    backend: Backend = "dense",
+    backend: Backend,
 ) -> TensorBatch:
     """Copy a batch to `device` and look its distinct texts up.
 

@@ -23,15 +23,14 @@ def not_finite(
     Each context of the step is computed again, alone, until one is found; that is not possible where the
     network is spread over the workers, which must compute in step.
     """
-    first = step * training.batch_size
     own = 0 if is_spread(network) else _offender(step, feed, network, training) + 1
     found = workers.total([own if rank == workers.rank else 0 for rank in range(workers.size)])
     numbers = [int(number) - 1 for number in found if number]
     where = f" (first {_address(numbers[0], items)})" if numbers else ""
+    batch = feed.batch_numbers(step)
     return (
-        f"the loss or its gradient is not finite at step {step}, items {first} to "
-        f"{first + training.batch_size - 1} of the run{where}; lower training.learning_rate, or look for "
-        f"extreme values there."
+        f"the loss or its gradient is not finite at step {step}, items {batch[0]} to {batch[-1]} of the run"
+        f"{where}; lower training.learning_rate, or look for extreme values there."
     )
 
 
@@ -39,7 +38,7 @@ def _offender(step: int, feed: Feed, network: RelationalTransformer, training: T
     """Number of the first item of this worker's share that has no finite loss and gradient; -1: none."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     for number in feed.item_numbers(step):
-        batch = feed.tensors(feed.contexts(number, 1))
+        batch = feed.tensors(feed.contexts(range(number, number + 1), feed.sampler(step)))
         with torch.autocast(batch.value.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
             prediction = network(batch)
         loss = objective(prediction, batch)

@@ -14,7 +14,7 @@ from relscale.model.context import ContextBatch
 from relscale.model.encode import TensorBatch
 from relscale.model.items import TrainingItems
 from relscale.model.network import RelationalTransformer
-from relscale.model.sampler import sample_contexts
+from relscale.model.sampler import context_length_of, sample_contexts
 from relscale.model.workers import Workers
 
 _AHEAD = 2
@@ -53,8 +53,8 @@ class Feed:
         seed: int,
     ) -> None:
         self._items, self._network, self._sampler, self._seed = items, network, sampler, seed
-        self._batch_size, self._places = training.batch_size, workers.share(training)
-        self._at_once = contexts_at_once(training, sampler, workers)
+        self._training, self._workers = training, workers
+        workers.share(training)  # refuses a batch that cannot be shared
 
     def shares(self, steps: range) -> Iterator[Share]:
         """The share of each step in order, made ahead by one thread."""
@@ -70,12 +70,13 @@ class Feed:
 
     def share(self, step: int) -> Share:
         """The contexts of one step."""
-        numbers = self.item_numbers(step)
-        contexts = self.contexts(numbers.start, len(numbers))
+        numbers, sampler = self.item_numbers(step), self.sampler(step)
+        contexts = self.contexts(numbers, sampler)
+        at_once = contexts_at_once(self._training, sampler, self._workers)
         return Share(
             micro_batches=[
-                self.tensors(_part(contexts, start, start + self._at_once))
-                for start in range(0, len(numbers), self._at_once)
+                self.tensors(_part(contexts, start, start + at_once))
+                for start in range(0, len(numbers), at_once)
             ],
             database=self._items.locate(numbers.start, len(numbers)).database,
             n_cells=(contexts.node >= 0).sum(axis=1),
@@ -83,16 +84,35 @@ class Feed:
 
     def item_numbers(self, step: int) -> range:
         """Numbers of the training items of this process's share."""
-        first = step * self._batch_size
-        return range(first + self._places.start, first + self._places.stop)
+        batch = self.batch_numbers(step)
+        share = len(batch) // self._workers.size
+        return batch[self._workers.rank * share : (self._workers.rank + 1) * share]
 
-    def contexts(self, first: int, count: int) -> ContextBatch:
-        """The contexts of the training items first .. first + count - 1."""
-        items = self._items
-        located = items.locate(first, count)
-        return sample_contexts(
-            items.store, items.names, located, self._sampler, seed=self._seed, first_index=first
+    def batch_numbers(self, step: int) -> range:
+        """Numbers of the training items of all processes.
+
+        Steps of shorter contexts have more of them; so that a step's numbers do not depend on the steps
+        before it, each leaves room for as many as one of the shortest contexts has.
+        """
+        whole, size = self._sampler.context_length, self._training.batch_size
+        first = step * size * (whole // min(self._sampler.context_lengths or (whole,)))
+        return range(first, first + size * (whole // self.sampler(step).context_length))
+
+    def sampler(self, step: int) -> SamplerConfig:
+        """What the contexts of a step see: all have one length."""
+        length = context_length_of(step, self._sampler, seed=self._seed)
+        local = self._sampler.local_context_length
+        return self._sampler.replace(
+            context_length=length,
+            context_lengths=(),
+            local_context_length=local if local is None else min(local, length),
         )
+
+    def contexts(self, numbers: range, sampler: SamplerConfig) -> ContextBatch:
+        """The contexts of the training items of these numbers."""
+        items, first = self._items, numbers.start
+        located = items.locate(first, len(numbers))
+        return sample_contexts(items.store, items.names, located, sampler, seed=self._seed, first_index=first)
 
     def tensors(self, contexts: ContextBatch) -> TensorBatch:
         """Contexts as the network reads them."""

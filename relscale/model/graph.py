@@ -11,7 +11,7 @@ from relscale.model.tasks import TaskSpec
 
 
 class Graph(NamedTuple):
-    """One database: arrays of `store.DatabaseArrays`, then its K columns and T task targets.
+    """One database: arrays of `mapping.DatabaseArrays`, then its K columns and T task targets.
 
     cell_value, cell_text   the same bits, read as float32 and as int32
     text_rows    int32        the database's strings as rows of the text table

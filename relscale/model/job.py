@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
+from relscale.model.items import check_training_context
 from relscale.model.store import TokenStore
 from relscale.platform.config import Config
 from relscale.platform.errors import ConfigError
@@ -60,6 +61,7 @@ def open_data(job: PretrainJob) -> tuple[TokenStore, tuple[str, ...]]:
     store = TokenStore.open(job.store)
     _check_width(store, job)
     names = _chosen(store, job.databases)
+    check_training_context(store, names, min(job.sampler.context_lengths or (job.sampler.context_length,)))
     if job.held_out is not None:
         _check_apart(store, names, *open_held_out(job))
     return store, names

@@ -11,7 +11,6 @@ import torch
 from relscale.model.checkpoint import load_model
 from relscale.model.config import SamplerConfig
 from relscale.model.context import ContextBatch, SemType
-from relscale.model.encode import to_tensors
 from relscale.model.items import Items, check_task_context, task_items
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import cell_losses
@@ -229,7 +228,7 @@ def _predict(
     network: RelationalTransformer, contexts: ContextBatch, embeddings: np.ndarray, first: int
 ) -> Predictions:
     """The hidden cells of a batch whose first context belongs to item `first`."""
-    batch = to_tensors(contexts, embeddings, next(network.parameters()).device)
+    batch = network.tensors(contexts, embeddings)
     with torch.inference_mode():
         prediction = network(batch)
         loss = cell_losses(prediction, batch.label, batch.label_type)

@@ -28,6 +28,7 @@ from relscale.model.optim import learning_rate
 from relscale.model.seen import Seen
 from relscale.model.step import Updater
 from relscale.model.store import TokenStore, store_fingerprint
+from relscale.model.text import check_same_encoder
 from relscale.model.workers import Workers, is_spread
 from relscale.platform import storage
 from relscale.platform.errors import ConfigError, DataError
@@ -82,7 +83,7 @@ class _Run:
         self.job, self.training, self.about, self.workers = job, job.training, about, workers
         self.items = training_items(store, names, job.seed)
         self.held_out = _held_out(job)
-        self.network = _build(job)
+        self.network = _build(job, store)
         self.feed = Feed(self.items, self.network, job.sampler, job.training, workers, seed=job.seed)
         self.total = n_steps(job.tokens, job.sampler, job.training)
         self.tokens_per_step = job.training.batch_size * job.sampler.context_length
@@ -184,10 +185,11 @@ def _held_out(job: PretrainJob) -> HeldOut | None:
     return HeldOut(*open_held_out(job), job.sampler, job.held_out.evaluation)
 
 
-def _build(job: PretrainJob) -> RelationalTransformer:
+def _build(job: PretrainJob, store: TokenStore) -> RelationalTransformer:
     if job.init is None:
         return RelationalTransformer(job.model, seed=job.seed)
-    network, _ = checkpoint.load_model(job.init)
+    network, about = checkpoint.load_model(job.init)
+    check_same_encoder(store, about.get("text_encoder"), whose=f"checkpoint '{job.init}'")
     if network.config != job.model:
         raise ConfigError(f"'{job.init}' has {network.config!r}; set model to the same sizes.")
     return network

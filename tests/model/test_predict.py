@@ -10,7 +10,6 @@ import torch
 from relscale.model.checkpoint import save_model
 from relscale.model.config import ModelConfig, SamplerConfig
 from relscale.model.context import SemType
-from relscale.model.encode import to_tensors
 from relscale.model.items import evaluation_items, task_items
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import cell_losses
@@ -40,7 +39,7 @@ def test_one_prediction_per_item_in_their_order(network, toy_store, items):
         contexts = sample_contexts(
             toy_store, toy_store.names, items.slice(i, i + 1), ONE, seed=0, first_index=i
         )
-        batch = to_tensors(contexts, toy_store.embeddings)
+        batch = network.tensors(contexts, toy_store.embeddings)
         with torch.inference_mode():
             prediction = network(batch)
         loss = cell_losses(prediction, batch.label, batch.label_type)

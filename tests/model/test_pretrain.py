@@ -199,10 +199,11 @@ def test_a_loss_that_is_not_finite_names_the_context(job, monkeypatch):
     """The tenth item of the run gets a label that no network can meet."""
     honest = Feed.contexts
 
-    def contexts(self: Feed, first: int, count: int) -> ContextBatch:
-        batch = honest(self, first, count)
-        if first <= 9 < first + count:
-            batch.value[9 - first][batch.masked[9 - first]] = np.inf
+    def contexts(self: Feed, numbers: range, sampler: SamplerConfig) -> ContextBatch:
+        batch = honest(self, numbers, sampler)
+        if 9 in numbers:
+            place = numbers.index(9)
+            batch.value[place][batch.masked[place]] = np.inf
         return batch
 
     monkeypatch.setattr(Feed, "contexts", contexts)
