@@ -153,8 +153,7 @@ def _check_store(store: TokenStore, seed: int, config: SamplerConfig) -> None:
         place = int(batch.target[i])
         assert cells[place] == (target_row, about.table, about.name)
         assert batch.masked[i, place]
-        if limit == NO_TIME:  # ancestors of the seed may have a time, nothing else may
-            ancestors = _ancestors(database.arrays.parents, target_row)
+        if limit == NO_TIME:  # of rows with a time only ancestors of rows without one
             assert set(node[time[node] != NO_TIME].tolist()) <= ancestors
         else:
             assert time[node].max() <= limit
