@@ -31,6 +31,11 @@ HOMES = {
 TORCH_FREE_MODEL = {
     "config",
     "context",
+    "groups",
+    "kernels",
+    "job",
+    "meter",
+    "run_folder",
     "tasks",
     "source",
     "cells",

@@ -1,0 +1,240 @@
+"""What a tiny model learns from 16 synthetic databases, scored on others that it has not seen.
+
+    python benchmarks/learning.py [--tokens 4000000] [--seeds 3]
+
+Generates and tokenizes 16 databases to train on and 32 to be held out (preset plurel-1.1, 3 to 8 tables),
+pretrains the tiny model (2 blocks, width 64, contexts of 256 cells of which up to half are hidden) with each
+seed, and scores it on fixed held-out contexts all along. On the same hidden cells it is compared with
+
+    column mean   the column's mean over the database: z-score 0, or the base rate of a boolean
+    context mean  the mean of the column's visible cells in the context
+    entity mean   the same over rows that share a parent row with the hidden cell's
+
+The two means of few cells are drawn towards the column mean by as many pseudo-observations as suit these very
+cells best, which favours them. Losses are means over columns (Huber on z-scores, cross-entropy of booleans).
+Prints the difference to the best of them per held-out database with a 95 % bootstrap interval over databases,
+averaged over seeds; exit code 1 unless the interval lies below zero. Draws the curve into --figure.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from record import print_table, write_record
+from small_store import make_store
+
+from relscale.model.checkpoint import load_model
+from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
+from relscale.model.context import ContextBatch, SemType
+from relscale.model.items import Items, evaluation_items
+from relscale.model.job import HeldOutData, PretrainJob
+from relscale.model.objective import cell_losses
+from relscale.model.predict import Predictions, predict_items
+from relscale.model.pretrain import pretrain
+from relscale.model.run_folder import read_metrics
+from relscale.model.sampler import sample_contexts
+from relscale.model.store import TokenStore
+
+SIZES = {
+    "num_tables": [3, 8],
+    "rows_entity": [300, 600],
+    "rows_activity": [1000, 2000],
+    "num_columns": [3, 20],
+}
+N_TRAIN, N_HELD_OUT, HELD_OUT_SEED = 16, 32, 1_000_000
+SAMPLER = SamplerConfig(context_length=256, bfs_width=32, mask_prob=0.5)
+MODEL = ModelConfig(n_blocks=2, d_model=64, n_heads=4, d_ff=256)
+EVALUATION = EvaluationConfig(columns_per_type=5, rows_per_column=10, mask_prob=0.3)
+PSEUDO = (0.5, 1, 2, 4, 8, 16, 32, 64, 128, 1e9)
+DRAWS = 2000
+
+
+def main() -> None:
+    """Make, train, compare, draw."""
+    args = parse_arguments()
+    with tempfile.TemporaryDirectory(prefix="learning-") as name:
+        folder = Path(name)
+        store = make_store(folder / "train", N_TRAIN, sizes=SIZES)
+        held_out = TokenStore.open(
+            make_store(folder / "held-out", N_HELD_OUT, seed_offset=HELD_OUT_SEED, sizes=SIZES)
+        )
+        runs = [train(folder, store, held_out.path, seed, args) for seed in range(args.seeds)]
+        cells = HeldOutCells(held_out)
+        levels = cells.baselines()
+        models = [cells.model_losses(folder / f"run-{seed}" / "final") for seed in range(args.seeds)]
+    best = min(levels, key=lambda name: cells.loss(levels[name]))
+    rows = [[name, f"{cells.loss(losses):.4f}"] for name, losses in levels.items()]
+    rows += [[f"model, seed {seed}", f"{cells.loss(losses):.4f}"] for seed, losses in enumerate(models)]
+    print_table(["predictor", "held-out loss"], rows)
+    mean, low, high = cells.difference(np.mean(models, axis=0), levels[best])
+    print(
+        f"model minus {best}: {mean:.4f} [{low:.4f}, {high:.4f}] over {N_HELD_OUT} databases, "
+        f"{len(cells.label):,} hidden cells"
+    )
+    draw(runs, {name: cells.loss(losses) for name, losses in levels.items()}, args.figure)
+    write_record(args.out, measurements=runs, losses=dict(rows), difference=[mean, low, high], best=best)
+    sys.exit(not high < 0)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tokens", type=int, default=4_000_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--figure", type=Path, default=Path("runs/benchmarks/learning.png"))
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/learning.json"))
+    return parser.parse_args()
+
+
+def train(folder: Path, store: Path, held_out: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """One run; its curve."""
+    job = PretrainJob(
+        store=store,
+        out=folder / f"run-{seed}",
+        model=MODEL,
+        sampler=SAMPLER,
+        training=TrainingConfig(
+            batch_size=16,
+            learning_rate=2e-3,
+            n_threads=args.threads,
+            evaluate_every_steps=100,
+            log_every_steps=100,
+        ),
+        tokens=args.tokens,
+        seed=seed,
+        held_out=HeldOutData(store=held_out, evaluation=EVALUATION),
+    )
+    pretrain(job, report=lambda line: print(f"seed {seed} {line['tokens']:,} {line['held_out_loss']:.4f}"))
+    lines = read_metrics(job.out)
+    return {
+        "seed": seed,
+        **{key: [line[key] for line in lines] for key in ("tokens", "loss", "held_out_loss")},
+    }
+
+
+class HeldOutCells:
+    """The hidden cells of the held-out contexts, and what predictors lose on them."""
+
+    def __init__(self, store: TokenStore) -> None:
+        self.store, self.sampler = store, SAMPLER.replace(mask_prob=EVALUATION.mask_prob)
+        self.items = evaluation_items(
+            store,
+            store.names,
+            columns_per_type=EVALUATION.columns_per_type,
+            rows_per_column=EVALUATION.rows_per_column,
+            seed=EVALUATION.seed,
+        )
+        self.contexts = sample_contexts(store, store.names, self.items, self.sampler, seed=EVALUATION.seed)
+        hidden = self.contexts.masked
+        self.label, self.kind = self.contexts.value[hidden], self.contexts.sem_type[hidden]
+        self.database = np.asarray(self.items.database)[hidden.nonzero()[0]]
+        column = self.contexts.column[hidden]
+        self.task = np.unique(np.stack([self.database, column]), axis=1, return_inverse=True)[1].ravel()
+
+    def model_losses(self, checkpoint: Path) -> np.ndarray:
+        """float64 [K]: loss of a checkpoint on each hidden cell."""
+        network, _ = load_model(checkpoint)
+        found: Predictions = predict_items(
+            network, self.store, self.store.names, self.items, self.sampler, seed=EVALUATION.seed
+        )
+        np.testing.assert_array_equal(found.label, self.label)
+        return found.loss.astype(np.float64)
+
+    def baselines(self) -> dict[str, np.ndarray]:
+        """Name -> float64 [K]: loss of each simple predictor."""
+        sums = visible_sums(self.contexts)
+        rate = base_rates(self.store, self.items, self.contexts)
+        levels = {"column mean": self.losses(np.zeros(len(self.label)), rate)}
+        for name, (total, count) in sums.items():
+            drawn = [self.losses(total / (count + pseudo), rate) for pseudo in PSEUDO]
+            levels[name] = min(drawn, key=self.loss)
+        return levels
+
+    def losses(self, score: np.ndarray, rate: np.ndarray) -> np.ndarray:
+        """Loss of predicting a z-score, for a boolean the probability that has it as its z-score."""
+        p = np.clip(rate + score * np.sqrt(rate * (1 - rate)), 0.01, 0.99)
+        prediction = np.where(self.kind == SemType.BOOLEAN, np.log(p / (1 - p)), score)
+        parts = (
+            torch.from_numpy(np.asarray(x)) for x in (prediction, self.label.astype(np.float64), self.kind)
+        )
+        return cell_losses(*parts).numpy()
+
+    def loss(self, losses: np.ndarray) -> float:
+        """Mean over columns of the mean over a column's cells."""
+        return float(self.per_task(losses).mean())
+
+    def per_task(self, losses: np.ndarray) -> np.ndarray:
+        """Mean loss of each column."""
+        return np.bincount(self.task, weights=losses) / np.bincount(self.task)
+
+    def difference(self, a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+        """Mean over columns of a - b, with a 95 % bootstrap interval over databases."""
+        by_task = self.per_task(a - b)
+        owner = np.zeros(len(by_task), np.int64)
+        owner[self.task] = self.database
+        total = np.bincount(owner, weights=by_task, minlength=N_HELD_OUT)
+        count = np.bincount(owner, minlength=N_HELD_OUT)
+        rng = np.random.Generator(np.random.Philox(0))
+        drawn = rng.integers(N_HELD_OUT, size=(DRAWS, N_HELD_OUT))
+        low, high = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
+        return float(by_task.mean()), float(low), float(high)
+
+
+def visible_sums(contexts: ContextBatch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each hidden cell, sum and number of its column's visible z-scores: in the context; of siblings."""
+    parts: dict[str, list[tuple[float, int]]] = {"context mean": [], "entity mean": []}
+    for b, i in np.argwhere(contexts.masked):
+        same = (contexts.column[b] == contexts.column[b, i]) & (contexts.node[b] >= 0) & ~contexts.masked[b]
+        parents = contexts.parents[b, i][contexts.parents[b, i] >= 0]
+        siblings = same & np.isin(contexts.parents[b], parents).any(axis=1)
+        for name, cells in (("context mean", same), ("entity mean", siblings)):
+            parts[name].append((float(contexts.value[b][cells].sum()), int(cells.sum())))
+    return {name: (np.array(found)[:, 0], np.array(found)[:, 1]) for name, found in parts.items()}
+
+
+def base_rates(store: TokenStore, items: Items, contexts: ContextBatch) -> np.ndarray:
+    """Share of true of each hidden cell's column; 0.5 where it is no boolean."""
+    rates = {
+        (index, column.text_row): column.mean
+        for index, name in enumerate(store.names)
+        for column in store.database(name).columns
+        if column.sem_type == SemType.BOOLEAN
+    }
+    context, place = contexts.masked.nonzero()
+    keys = zip(items.database[context], contexts.column[context, place], strict=True)
+    return np.array([rates.get((int(index), int(column)), 0.5) for index, column in keys])
+
+
+def draw(runs: list[dict[str, Any]], levels: dict[str, float], path: Path) -> None:
+    """Held-out loss against tokens, one line per seed, the simple predictors as levels."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for run in runs:
+        axes.plot(np.array(run["tokens"]) / 1e6, run["held_out_loss"], color="#0072B2", lw=1.4)
+    for (name, level), style in zip(levels.items(), (":", "--", "-."), strict=True):
+        axes.axhline(level, color="#555555", lw=1, ls=style)
+        axes.annotate(
+            name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9
+        )
+    axes.set(
+        xlabel="training tokens (millions)",
+        ylabel="loss on held-out databases",
+        title=f"Tiny model on {N_TRAIN} synthetic databases, {len(runs)} seeds",
+        ylim=(min(min(run["held_out_loss"]) for run in runs) - 0.004, max(levels.values()) + 0.012),
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
