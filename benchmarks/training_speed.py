@@ -8,10 +8,10 @@ AdamW. The plain way (plain_network.py) has text vectors on every token, dense b
 block and heads on all tokens, in float32, with as many threads inside its operations as ours has beside each
 other. Both start from the same weights and must give the same first loss.
 
-Speeds are tokens per wall second, padding included, medians over the rounds; `peer` is the plain way. `of
-matmul` is the share of the machine's matrix product rate that the blocks' products alone would make up if all
-cells went through all of them (relscale.model.flops), `waited` the share of the steps' time that ours waited for contexts. Exit code 1 if a
-ratio is below its bar: 2.5 at 256 cells, 3 at 1,024; in float32.
+Speeds are tokens per wall second, padding included, medians over the rounds. `of matmul` is the share of the
+machine's matrix product rate that the blocks' products alone would make up if all cells went through all of
+them (relscale.model.flops), `waited` the share of the steps' time that ours waited for contexts. Exit code 1
+if a ratio is below its bar in float32: 2.5 at 256 cells, 3 at 1,024.
 """
 
 import argparse

@@ -33,6 +33,7 @@ TORCH_FREE_MODEL = {
     "context",
     "groups",
     "kernels",
+    "pointwise",
     "job",
     "meter",
     "run_folder",

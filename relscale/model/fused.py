@@ -1,4 +1,4 @@
-"""The compiled loops of `kernels` as differentiable functions of CPU tensors.
+"""The compiled loops of `kernels` and `pointwise` as differentiable functions of CPU tensors.
 
 They run without Python's lock on the calling thread alone: several threads may work on several batches.
 Inputs of another type than float32 are converted, results are float32.
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from relscale.model import kernels
+from relscale.model import kernels, pointwise
 from relscale.model.groups import Groups
 from relscale.platform.lanes import LANES
 
@@ -82,7 +82,7 @@ class _Normalise(torch.autograd.Function):
         rows = x.detach().reshape(-1, x.shape[-1])
         out, inverse = torch.empty_like(rows), torch.empty(len(rows))
         epsilon = torch.finfo(torch.float32).eps  # torch's own where none is given
-        kernels.normalise(*_arrays(rows, weight), epsilon, *_arrays(out, inverse))
+        pointwise.normalise(*_arrays(rows, weight), epsilon, *_arrays(out, inverse))
         ctx.save_for_backward(rows, weight, inverse)
         return out.view(x.shape)
 
@@ -92,7 +92,7 @@ class _Normalise(torch.autograd.Function):
         rows, weight, inverse = ctx.saved_tensors
         d_x, d_weight = torch.empty_like(rows), torch.zeros_like(weight)
         d_rows = d_out.contiguous().view(rows.shape)
-        kernels.normalise_backward(*_arrays(d_rows, rows, weight, inverse, d_x, d_weight))
+        pointwise.normalise_backward(*_arrays(d_rows, rows, weight, inverse, d_x, d_weight))
         return d_x.view(d_out.shape), d_weight
 
 
@@ -100,7 +100,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         out = torch.empty_like(a)
-        kernels.gate(*_arrays(a.view(-1), b.view(-1), out.view(-1)))
+        pointwise.gate(*_arrays(a.view(-1), b.view(-1), out.view(-1)))
         ctx.save_for_backward(a, b)
         return out
 
@@ -110,7 +110,7 @@ class _Gate(torch.autograd.Function):
         a, b = ctx.saved_tensors
         d_a, d_b = torch.empty_like(a), torch.empty_like(b)
         parts = (d_out.contiguous(), a, b, d_a, d_b)
-        kernels.gate_backward(*_arrays(*(part.view(-1) for part in parts)))
+        pointwise.gate_backward(*_arrays(*(part.view(-1) for part in parts)))
         return d_a, d_b
 
 

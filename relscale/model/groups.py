@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relscale.model import kernels
 from relscale.model.context import ContextBatch
+from relscale.platform import compiled as compiled_module
+from relscale.platform.compiled import kept
 
 _PER_CONTEXT = 2**32
 """Distance between the numbers of two contexts: rows and columns are int32."""
@@ -181,5 +182,28 @@ def _expanded(
     sizes = np.concatenate([[0], np.cumsum(np.diff(cells.ptr)[lists.item])])
     room = (sizes[lists.ptr[chosen + 1]] - sizes[lists.ptr[chosen]]).sum()
     ptr, out = np.zeros(len(chosen) + 1, np.int32), np.empty(int(room), np.int32)
-    kernels.expand(chosen, lists.ptr, lists.item, cells.ptr, cells.item, keep, place, ptr, out)
+    _expand(chosen, lists.ptr, lists.item, cells.ptr, cells.item, keep, place, ptr, out)
     return ptr, out[: ptr[-1]]
+
+
+@kept(__file__, compiled_module.__file__)
+def _expand(
+    chosen: np.ndarray,
+    list_ptr: np.ndarray,
+    listed: np.ndarray,
+    cell_ptr: np.ndarray,
+    cell: np.ndarray,
+    keep: np.ndarray,
+    place: np.ndarray,
+    out_ptr: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write place[c] of every kept cell c of every owner that a chosen one lists, and where each begins."""
+    n = 0
+    for g in range(len(chosen)):
+        for i in range(list_ptr[chosen[g]], list_ptr[chosen[g] + 1]):
+            for c in range(cell_ptr[listed[i]], cell_ptr[listed[i] + 1]):
+                if keep[cell[c]]:
+                    out[n] = place[cell[c]]
+                    n += 1
+        out_ptr[g + 1] = n

@@ -1,17 +1,18 @@
-"""Compiled loops of the network for the CPU: attention within groups, norms, the gate.
+"""Attention within groups of cells, compiled for the CPU.
 
-Arrays are float32 and contiguous; widths of rows and heads are multiples of 16.
+Arrays are float32 and contiguous; heads have a width that is a multiple of 16.
 
 A group is a set of queries that look at the same keys: the cells of a column at each other, the cells of
 a row at its own and its parents' cells, the cells of a row at its children's cells. So nothing is computed
 for pairs that a relation forbids, which at 1,024 cells are 97 to 99 of 100.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
+from relscale.model import pointwise
+from relscale.model.pointwise import LOG2_E, ONE, ZERO, dot
 from relscale.platform import compiled as compiled_module
 from relscale.platform import lanes as lanes_module
 from relscale.platform.compiled import inlined, kept
@@ -19,7 +20,6 @@ from relscale.platform.lanes import (
     LANES,
     add,
     add_product,
-    divide,
     exp2,
     first,
     greater,
@@ -36,9 +36,8 @@ from relscale.platform.lanes import (
 TOGETHER = 4
 """Queries computed at once: they share what is loaded of a key, and their sums hide each other's latency."""
 
-_SOURCES = (__file__, lanes_module.__file__, compiled_module.__file__)
-_LOG2_E = np.float32(math.log2(math.e))
-_ZERO, _ONE, _MINUS_INFINITY = np.float32(0), np.float32(1), np.float32(-np.inf)
+_SOURCES = (__file__, pointwise.__file__, lanes_module.__file__, compiled_module.__file__)
+_MINUS_INFINITY = np.float32(-np.inf)
 
 
 @kept(*_SOURCES)
@@ -64,7 +63,7 @@ def attend(
     """
     d = q.shape[1]
     e = d // n_heads
-    scale = np.float32(_LOG2_E / np.sqrt(np.float32(e)))
+    scale = np.float32(LOG2_E / np.sqrt(np.float32(e)))
     for g in range(len(query_ptr) - 1):
         q_end, k_start = query_ptr[g + 1], key_ptr[g]
         n_keys = key_ptr[g + 1] - k_start
@@ -80,7 +79,7 @@ def attend(
                 m0 = spread(_MINUS_INFINITY)
                 m1 = m2 = m3 = m0
                 for t in range(0, padded, LANES):
-                    s0 = spread(_ZERO)
+                    s0 = spread(ZERO)
                     s1 = s2 = s3 = s0
                     for j in range(e):
                         x = load(keys_turned, j * padded + t)
@@ -101,7 +100,7 @@ def attend(
                 r2 = _to_weights(scores, 2 * padded, padded, greatest(m2), level, q2 * n_heads + h)
                 r3 = _to_weights(scores, 3 * padded, padded, greatest(m3), level, q3 * n_heads + h)
                 for part in range(0, e, LANES):
-                    o0 = spread(_ZERO)
+                    o0 = spread(ZERO)
                     o1 = o2 = o3 = o0
                     for i in range(n_keys):
                         x = load(v, key[k_start + i] * d + column + part)
@@ -118,14 +117,14 @@ def attend(
 @inlined
 def _to_weights(scores: np.ndarray, at: int, n: int, top: float, level: np.ndarray, place: int) -> float:
     """Scores to powers of two below 1, in place; returns what makes them sum to 1."""
-    sums = spread(_ZERO)
+    sums = spread(ZERO)
     for t in range(at, at + n, LANES):
         weight = exp2(subtract(load(scores, t), spread(top)))
         sums = add(sums, weight)
         store(scores, t, weight)
     whole = total(sums)
     level.flat[place] = top + np.log2(whole)
-    return _ONE / whole
+    return ONE / whole
 
 
 @inlined
@@ -148,7 +147,7 @@ def _turn_rows(
                 if t + i < n:
                     store(out, place, load(x, row[start + t + i] * d + column + part))
                 else:
-                    store(out, place, spread(_ZERO))
+                    store(out, place, spread(ZERO))
             turn(out, part * padded + t, padded)
 
 
@@ -179,8 +178,8 @@ def attend_backward(
     """
     d = q.shape[1]
     e = d // n_heads
-    root = np.float32(_ONE / np.sqrt(np.float32(e)))
-    scale = np.float32(_LOG2_E * root)
+    root = np.float32(ONE / np.sqrt(np.float32(e)))
+    scale = np.float32(LOG2_E * root)
     for g in range(len(query_ptr) - 1):
         q_end, k_start = query_ptr[g + 1], key_ptr[g]
         n_keys = key_ptr[g + 1] - k_start
@@ -194,10 +193,10 @@ def attend_backward(
                 q0, q1 = query[at], query[min(at + 1, q_end - 1)]
                 q2, q3 = query[min(at + 2, q_end - 1)], query[min(at + 3, q_end - 1)]
                 i0, i1, i2, i3 = q0 * d + column, q1 * d + column, q2 * d + column, q3 * d + column
-                mean0, mean1 = _dot(d_out, out, i0, e), _dot(d_out, out, i1, e)
-                mean2, mean3 = _dot(d_out, out, i2, e), _dot(d_out, out, i3, e)
+                mean0, mean1 = dot(d_out, out, i0, e), dot(d_out, out, i1, e)
+                mean2, mean3 = dot(d_out, out, i2, e), dot(d_out, out, i3, e)
                 for t in range(0, padded, LANES):
-                    s0 = spread(_ZERO)
+                    s0 = spread(ZERO)
                     s1 = s2 = s3 = p0 = p1 = p2 = p3 = s0
                     for j in range(e):
                         x, y = load(keys_turned, j * padded + t), load(values_turned, j * padded + t)
@@ -215,7 +214,7 @@ def attend_backward(
                     _slope(weights, slopes, 3 * padded + t, s3, p3, scale, root, level[q3, h], mean3)
                 for part in range(0, e, LANES):
                     here = column + part
-                    g0 = spread(_ZERO)
+                    g0 = spread(ZERO)
                     g1 = g2 = g3 = g0
                     a0, a1, a2, a3 = (
                         load(q, i0 + part),
@@ -226,11 +225,11 @@ def attend_backward(
                     b0, b1 = load(d_out, i0 + part), load(d_out, i1 + part)
                     b2, b3 = load(d_out, i2 + part), load(d_out, i3 + part)
                     if n < 4:
-                        a3 = b3 = spread(_ZERO)
+                        a3 = b3 = spread(ZERO)
                     if n < 3:
-                        a2 = b2 = spread(_ZERO)
+                        a2 = b2 = spread(ZERO)
                     if n < 2:
-                        a1 = b1 = spread(_ZERO)
+                        a1 = b1 = spread(ZERO)
                     for i in range(n_keys):
                         place = key[k_start + i] * d + here
                         x = load(k, place)
@@ -268,102 +267,3 @@ def _slope(
     weight = exp2(subtract(multiply(score, spread(scale)), spread(level)))
     store(weights, at, weight)
     store(slopes, at, multiply(multiply(weight, spread(root)), subtract(d_weight, spread(mean))))
-
-
-@inlined
-def _dot(a: np.ndarray, b: np.ndarray, at: int, n: int) -> float:
-    sums = spread(_ZERO)
-    for j in range(at, at + n, LANES):
-        sums = add_product(sums, load(a, j), load(b, j))
-    return total(sums)
-
-
-@kept(*_SOURCES)
-def normalise(
-    x: np.ndarray, weight: np.ndarray, epsilon: float, out: np.ndarray, inverse: np.ndarray
-) -> None:
-    """out = x * inverse * weight, row by row, with inverse = 1 / root mean square of the row.
-
-    x, out : [n, w]. weight : [w]. inverse : [n].
-    """
-    n, w = x.shape
-    for i in range(n):
-        r = _ONE / np.sqrt(_dot(x, x, i * w, w) / np.float32(w) + np.float32(epsilon))
-        inverse[i] = r
-        for j in range(0, w, LANES):
-            store(out, i * w + j, multiply(multiply(load(x, i * w + j), spread(r)), load(weight, j)))
-
-
-@kept(*_SOURCES)
-def normalise_backward(
-    d_out: np.ndarray,
-    x: np.ndarray,
-    weight: np.ndarray,
-    inverse: np.ndarray,
-    d_x: np.ndarray,
-    d_weight: np.ndarray,
-) -> None:
-    """Gradients of `normalise`, written to d_x and added to d_weight."""
-    n, w = x.shape
-    for i in range(n):
-        r = inverse[i]
-        sums = spread(_ZERO)
-        for j in range(0, w, LANES):
-            product = multiply(load(d_out, i * w + j), load(x, i * w + j))
-            store(d_weight, j, add_product(load(d_weight, j), product, spread(r)))
-            sums = add_product(sums, product, load(weight, j))
-        back = -total(sums) * r * r * r / np.float32(w)
-        for j in range(0, w, LANES):
-            y = multiply(multiply(load(d_out, i * w + j), load(weight, j)), spread(r))
-            store(d_x, i * w + j, add_product(y, load(x, i * w + j), spread(back)))
-
-
-@kept(*_SOURCES)
-def gate(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = silu(a) * b; flat arrays of one length, a multiple of 16."""
-    for i in range(0, len(a), LANES):
-        x = load(a, i)
-        store(out, i, multiply(multiply(x, _sigmoid(x)), load(b, i)))
-
-
-@kept(*_SOURCES)
-def gate_backward(d_out: np.ndarray, a: np.ndarray, b: np.ndarray, d_a: np.ndarray, d_b: np.ndarray) -> None:
-    """Gradients of `gate`."""
-    one = spread(_ONE)
-    for i in range(0, len(a), LANES):
-        x, g = load(a, i), load(d_out, i)
-        s = _sigmoid(x)
-        silu = multiply(x, s)
-        store(d_b, i, multiply(g, silu))
-        slope = add_product(s, silu, subtract(one, s))
-        store(d_a, i, multiply(multiply(g, load(b, i)), slope))
-
-
-@inlined
-def _sigmoid(x: Any) -> Any:
-    # For x below -87 the true value is less than 2^-126 gives; both are zero beside any other term.
-    power = exp2(multiply(x, spread(-_LOG2_E)))
-    return divide(spread(_ONE), add(spread(_ONE), power))
-
-
-@kept(*_SOURCES)
-def expand(
-    chosen: np.ndarray,
-    list_ptr: np.ndarray,
-    listed: np.ndarray,
-    cell_ptr: np.ndarray,
-    cell: np.ndarray,
-    keep: np.ndarray,
-    place: np.ndarray,
-    out_ptr: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Write place[c] of every kept cell c of every owner that a chosen one lists, and where each begins."""
-    n = 0
-    for g in range(len(chosen)):
-        for i in range(list_ptr[chosen[g]], list_ptr[chosen[g] + 1]):
-            for c in range(cell_ptr[listed[i]], cell_ptr[listed[i] + 1]):
-                if keep[cell[c]]:
-                    out[n] = place[cell[c]]
-                    n += 1
-        out_ptr[g + 1] = n
