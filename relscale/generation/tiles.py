@@ -13,10 +13,11 @@ from relscale.generation.activations import activate
 from relscale.generation.arithmetic import bound, random_bits
 from relscale.generation.networks import WIDTH, Networks
 from relscale.generation.vectors import multiply
+from relscale.platform import lanes
 from relscale.platform.compiled import compiled, inlined, spliced
 
 TILE = 128
-SOURCES = (__file__, activations.__file__, arithmetic.__file__, vectors.__file__)
+SOURCES = (__file__, activations.__file__, arithmetic.__file__, vectors.__file__, lanes.__file__)
 """Files whose code goes into compiled callers of this module."""
 
 ZERO = np.float32(0)

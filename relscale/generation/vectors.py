@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 
 from relscale.generation.networks import WIDTH
 from relscale.platform.compiled import compiled
+from relscale.platform.lanes import spread_over, transposed
 
 LANES = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8
 """Numbers that one register holds."""
@@ -68,7 +69,7 @@ def _joining(mode: str) -> Any:
         starts = [
             builder.gep(data, [builder.mul(args[2 * i + 1], _INT(WIDTH))]) for i, data in enumerate(arrays)
         ]
-        x = _spread(builder, args[-1]) if len(arrays) == 3 else None
+        x = spread_over(builder, args[-1], LANES) if len(arrays) == 3 else None
         for lane in range(0, WIDTH, LANES):
             places = [
                 builder.bitcast(builder.gep(start, [_INT(lane)]), _VECTOR.as_pointer()) for start in starts
@@ -119,25 +120,9 @@ def _turn(context: Any, builder: ir.IRBuilder, signature: Any, args: tuple[ir.Va
             )
             for i in range(LANES)
         ]
-        for i, unit in enumerate(_transposed(builder, block)):
+        for i, unit in enumerate(transposed(builder, block)):
             builder.store(unit, _at(builder, target.data, _INT(first + i), stride, args[3]), align=4)
     return context.get_dummy_value()
-
-
-def _transposed(builder: ir.IRBuilder, block: list[ir.Value]) -> list[ir.Value]:
-    """A square of registers, transposed: pairs of rows exchange half of their lanes, at growing distance."""
-    step = 1
-    while step < LANES:
-        lower = [i if not i & step else LANES + i - step for i in range(LANES)]
-        upper = [i + step if not i & step else LANES + i for i in range(LANES)]
-        result = list(block)
-        for i in range(LANES):
-            if not i & step:
-                for place, lanes in ((i, lower), (i + step, upper)):
-                    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
-                    result[place] = builder.shuffle_vector(block[i], block[i + step], mask)
-        block, step = result, 2 * step
-    return block
 
 
 @_generated
@@ -163,7 +148,7 @@ def _multiply(context: Any, builder: ir.IRBuilder, signature: Any, args: tuple[i
         inputs = builder.load(_at(builder, xs.data, loop.index, stride, lane), align=4)
         row = builder.gep(w.data, [builder.add(start, builder.add(builder.mul(loop.index, n_out), unit))])
         for j, total in enumerate(sums):
-            weight = _spread(builder, builder.load(builder.gep(row, [_INT(j)])))
+            weight = spread_over(builder, builder.load(builder.gep(row, [_INT(j)])), LANES)
             product = builder.fmul(weight, inputs, flags=_TOGETHER)
             builder.store(builder.fadd(builder.load(total), product, flags=_TOGETHER), total)
     for j, total in enumerate(sums):
@@ -176,11 +161,3 @@ def _at(builder: ir.IRBuilder, data: ir.Value, unit: ir.Value, stride: ir.Value,
     """Where LANES rows of a unit begin."""
     place = builder.gep(data, [builder.add(builder.mul(unit, stride), lane)])
     return builder.bitcast(place, _VECTOR.as_pointer())
-
-
-def _spread(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
-    """A number in all lanes."""
-    unknown = ir.Constant(_VECTOR, ir.Undefined)
-    first = builder.insert_element(unknown, number, ir.IntType(32)(0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, unknown, zeros)

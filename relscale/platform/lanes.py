@@ -66,7 +66,7 @@ def turn(typing, rows, place, stride):  # type: ignore[no-untyped-def]
             for i in range(LANES)
         ]
         block = [builder.load(place, align=4) for place in places]
-        for place, row in zip(places, _transposed(builder, block), strict=True):
+        for place, row in zip(places, transposed(builder, block), strict=True):
             builder.store(row, place, align=4)
 
     return types.void(rows, types.int64, types.int64), _at_place(code, scalar=True)
@@ -75,7 +75,7 @@ def turn(typing, rows, place, stride):  # type: ignore[no-untyped-def]
 @_generated
 def spread(typing, number):  # type: ignore[no-untyped-def]
     """A number in all lanes."""
-    return _lanes(types.float32), _plain(lambda builder, args: _spread(builder, args[0]))
+    return _lanes(types.float32), _plain(lambda builder, args: spread_over(builder, args[0]))
 
 
 @_generated
@@ -124,7 +124,7 @@ def first(typing, n, value, other):  # type: ignore[no-untyped-def]
 
     def code(builder: ir.IRBuilder, args: Any) -> ir.Value:
         number = ir.Constant(_INTEGERS, list(range(LANES)))
-        limit = _spread(builder, builder.trunc(args[0], _INT32))
+        limit = spread_over(builder, builder.trunc(args[0], _INT32))
         return builder.select(builder.icmp_signed("<", number, limit), args[1], args[2])
 
     return _lanes(types.int64, value, other), _plain(code)
@@ -186,10 +186,11 @@ def _at_place(code: Callable[..., Any], *, scalar: bool = False) -> Any:
     return generate
 
 
-def _spread(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
-    kind = ir.VectorType(number.type, LANES)
+def spread_over(builder: ir.IRBuilder, number: ir.Value, n: int = LANES) -> ir.Value:
+    """Code for a vector of `n` times a number."""
+    kind = ir.VectorType(number.type, n)
     unknown = ir.Constant(kind, ir.Undefined)
-    zeros = ir.Constant(_INTEGERS, [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(_INT32, n), [0] * n)
     return builder.shuffle_vector(builder.insert_element(unknown, number, _INT32(0)), unknown, zeros)
 
 
@@ -203,17 +204,20 @@ def _across(builder: ir.IRBuilder, name: str, values: list[ir.Value], flags: tup
     return builder.call(reduce, values, fastmath=flags)
 
 
-def _transposed(builder: ir.IRBuilder, block: list[ir.Value]) -> list[ir.Value]:
-    """A square of registers, transposed: pairs of rows exchange half of their lanes, at growing distance."""
-    step = 1
-    while step < LANES:
-        lower = [i if not i & step else LANES + i - step for i in range(LANES)]
-        upper = [i + step if not i & step else LANES + i for i in range(LANES)]
+def transposed(builder: ir.IRBuilder, block: list[ir.Value]) -> list[ir.Value]:
+    """Code for the transpose of a square of registers, as many as each has lanes, a power of two.
+
+    Pairs of rows exchange half of their lanes, at growing distance.
+    """
+    n, step = len(block), 1
+    while step < n:
+        lower = [i if not i & step else n + i - step for i in range(n)]
+        upper = [i + step if not i & step else n + i for i in range(n)]
         result = list(block)
-        for i in range(LANES):
+        for i in range(n):
             if not i & step:
                 for place, order in ((i, lower), (i + step, upper)):
-                    mask = ir.Constant(_INTEGERS, order)
+                    mask = ir.Constant(ir.VectorType(_INT32, n), order)
                     result[place] = builder.shuffle_vector(block[i], block[i + step], mask)
         block, step = result, 2 * step
     return block
