@@ -29,7 +29,7 @@ def test_counts_are_those_of_the_items_and_contexts(toy_store):
     for share in feed.shares(range(5)):
         seen.add(share.database, share.n_cells)
     drawn = np.bincount(items.locate(0, 30).database, minlength=3)
-    contexts = feed.contexts(0, 30)
+    contexts = feed.contexts(range(30), sampler)
     assert seen.counts[0].tolist() == drawn.tolist()
     assert seen.n_shown == contexts.n_cells
     assert seen.n_items.sum() == items.n_cells
