@@ -1,8 +1,6 @@
 """A token store of small synthetic databases, made in this process in some seconds."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from relscale.generation.corpus import database_folders, generate_corpus
 from relscale.generation.priors import find_prior
@@ -21,12 +19,10 @@ SIZES = {
 """Those of the demo."""
 
 
-def make_store(
-    folder: Path, n_databases: int, *, seed_offset: int = 0, sizes: Mapping[str, Any] = SIZES
-) -> Path:
+def make_store(folder: Path, n_databases: int, *, seed_offset: int = 0) -> Path:
     """The store of the first admitted seeds from `seed_offset` upward; what stands already is kept."""
     prior = find_prior("plurel")
-    settings = {**prior.preset(PRESET).model_dump(), **sizes}
+    settings = {**prior.preset(PRESET).model_dump(), **SIZES}
     generate_corpus(
         folder / "corpus",
         prior,
