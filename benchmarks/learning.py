@@ -227,7 +227,7 @@ def draw(runs: list[dict[str, Any]], levels: dict[str, float], path: Path) -> No
         xlabel="training tokens (millions)",
         ylabel="loss on held-out databases",
         title=f"Tiny model on {N_TRAIN} synthetic databases, {len(runs)} seeds",
-        ylim=(min(min(run["held_out_loss"]) for run in runs) - 0.004, max(levels.values()) + 0.012),
+        ylim=(min(levels.values()) - 0.003, max(levels.values()) + 0.01),
     )
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
