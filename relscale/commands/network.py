@@ -1,0 +1,127 @@
+"""Commands of one network: pretrain it, score it on a real database."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relscale.commands.options import Config, Out, Set, load_study
+
+
+class Split(StrEnum):
+    """Splits that can be scored."""
+
+    VAL = "val"
+    TEST = "test"
+
+
+def pretrain(
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Token store to train on.")],
+    out: Out,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Training tokens [default: the largest of grid.tokens].")
+    ] = None,
+    num_databases: Annotated[
+        int | None, typer.Option("--num-databases", "-n", min=1, help="Train on the first N [default: all].")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and order.")] = 0,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init", metavar="CHECKPOINT", help="Start from a checkpoint folder or a published .pt file."
+        ),
+    ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", metavar="STORE", help="Store of other databases, to be scored on."),
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Pretrain one Relational Transformer; run again to resume.
+
+    Leaves the checkpoint (model.safetensors, config.json) in OUT/final and the losses in
+    OUT/metrics.jsonl, and mirrors them in MLflow. Settings: model.*, sampler.*, training.*, evaluation.*,
+    trial.*, cluster.*, tracking.uri.
+    """
+    study = load_study(config, set_)
+    import contextlib
+
+    from relscale.model.job import HeldOutData, PretrainJob
+    from relscale.model.store import TokenStore
+    from relscale.model.text import check_encoder
+    from relscale.platform.cluster import connect
+    from relscale.platform.progress import console
+    from relscale.sweeps.pretraining import run_pretraining
+
+    for path in (store, held_out) if held_out else (store,):
+        check_encoder(TokenStore.open(path), study.text)
+    job = PretrainJob(
+        store=store.resolve(),
+        out=out.resolve(),
+        databases=num_databases,
+        model=study.model,
+        sampler=study.sampler,
+        training=study.training,
+        tokens=tokens or max(study.grid.tokens),
+        seed=seed,
+        init=init.resolve() if init else None,
+        held_out=HeldOutData(store=held_out.resolve(), evaluation=study.evaluation) if held_out else None,
+    )
+    cluster = (
+        connect(study.cluster.address, study.cluster.num_cpus)
+        if study.trial.n_workers
+        else contextlib.nullcontext()
+    )
+    with cluster:
+        checkpoint = run_pretraining(job, study.trial, study.tracking, study.name)
+    console.print(f"checkpoint {checkpoint}", soft_wrap=True)
+
+
+def evaluate(
+    checkpoint: Annotated[
+        Path,
+        typer.Option("--checkpoint", metavar="PATH", help="Checkpoint folder, or a published .pt file."),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset", metavar="NAME_OR_PATH", help="RelBench name, RelBench 3 folder, or nycflights."
+        ),
+    ],
+    out: Out,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="Task to score; repeatable [default: all].")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Split of the tasks to score.")] = Split.TEST,
+    device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Score a checkpoint zero-shot on a real database, beside simple baselines on the same rows.
+
+    Writes OUT/scores.json and OUT/predictions/<task>.parquet. Settings: zero_shot.context_seeds,
+    evaluation.batch_size, analysis.n_boot; text.encoder where the checkpoint names none (PluRel's published
+    ones were trained with all-MiniLM-L12-v2).
+    """
+    study = load_study(config, set_)
+    from relscale.analysis.zero_shot import evaluate_checkpoint
+    from relscale.platform.progress import console
+    from relscale.sweeps.databases import real_database
+    from relscale.sweeps.summary import score_table
+
+    scores = evaluate_checkpoint(
+        checkpoint,
+        real_database(dataset, out / "real"),
+        out,
+        tasks=task or None,
+        split=split.value,
+        context_seeds=study.zero_shot.context_seeds,
+        text=study.text,
+        batch_size=study.evaluation.batch_size,
+        n_boot=study.analysis.n_boot,
+        device=device,
+    )
+    console.print(score_table(scores))
+    console.print(f"scores {out / 'scores.json'}, predictions per row {out / 'predictions'}")
