@@ -25,16 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from record import print_table, write_record
 from small_store import make_store
 
 from relscale.model.checkpoint import load_model
 from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
-from relscale.model.context import ContextBatch, SemType
-from relscale.model.items import Items, evaluation_items
+from relscale.model.items import evaluation_items
 from relscale.model.job import HeldOutData, PretrainJob
-from relscale.model.objective import cell_losses
+from relscale.model.levels import base_rates, losses_of_means, visible_cells
 from relscale.model.predict import Predictions, predict_items
 from relscale.model.pretrain import pretrain
 from relscale.model.run_folder import read_metrics
@@ -146,10 +144,13 @@ class HeldOutCells:
 
     def baselines(self) -> dict[str, np.ndarray]:
         """Name -> float64 [K]: loss of each simple predictor."""
-        sums = visible_sums(self.contexts)
-        rate = base_rates(self.store, self.items, self.contexts)
+        rate = base_rates(self.store, self.store.names, self.items, self.contexts)
+        visible = visible_cells(self.contexts)
         levels = {"column mean": self.losses(np.zeros(len(self.label)), rate)}
-        for name, (total, count) in sums.items():
+        for name, total, count in (
+            ("context mean", visible.total, visible.n),
+            ("entity mean", visible.total_siblings, visible.n_siblings),
+        ):
             levels[name] = self.losses(total / np.maximum(count, 1), rate)
             drawn = [self.losses(total / (count + pseudo), rate) for pseudo in PSEUDO]
             levels[f"{name}, shrunk"] = min(drawn, key=self.loss)
@@ -157,12 +158,7 @@ class HeldOutCells:
 
     def losses(self, score: np.ndarray, rate: np.ndarray) -> np.ndarray:
         """Loss of predicting a z-score, for a boolean the probability that has it as its z-score."""
-        p = np.clip(rate + score * np.sqrt(rate * (1 - rate)), 0.01, 0.99)
-        prediction = np.where(self.kind == SemType.BOOLEAN, np.log(p / (1 - p)), score)
-        parts = (
-            torch.from_numpy(np.asarray(x)) for x in (prediction, self.label.astype(np.float64), self.kind)
-        )
-        return cell_losses(*parts).numpy()
+        return losses_of_means(score, rate, self.label, self.kind)
 
     def loss(self, losses: np.ndarray) -> float:
         """Mean over columns of the mean over a column's cells."""
@@ -183,31 +179,6 @@ class HeldOutCells:
         drawn = rng.integers(N_HELD_OUT, size=(DRAWS, N_HELD_OUT))
         low, high = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
         return float(by_task.mean()), float(low), float(high)
-
-
-def visible_sums(contexts: ContextBatch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each hidden cell, sum and number of its column's visible z-scores: in the context; of siblings."""
-    parts: dict[str, list[tuple[float, int]]] = {"context mean": [], "entity mean": []}
-    for b, i in np.argwhere(contexts.masked):
-        same = (contexts.column[b] == contexts.column[b, i]) & (contexts.node[b] >= 0) & ~contexts.masked[b]
-        parents = contexts.parents[b, i][contexts.parents[b, i] >= 0]
-        siblings = same & np.isin(contexts.parents[b], parents).any(axis=1)
-        for name, cells in (("context mean", same), ("entity mean", siblings)):
-            parts[name].append((float(contexts.value[b][cells].sum()), int(cells.sum())))
-    return {name: (np.array(found)[:, 0], np.array(found)[:, 1]) for name, found in parts.items()}
-
-
-def base_rates(store: TokenStore, items: Items, contexts: ContextBatch) -> np.ndarray:
-    """Share of true of each hidden cell's column; 0.5 where it is no boolean."""
-    rates = {
-        (index, column.text_row): column.mean
-        for index, name in enumerate(store.names)
-        for column in store.database(name).columns
-        if column.sem_type == SemType.BOOLEAN
-    }
-    context, place = contexts.masked.nonzero()
-    keys = zip(items.database[context], contexts.column[context, place], strict=True)
-    return np.array([rates.get((int(index), int(column)), 0.5) for index, column in keys])
 
 
 def draw(runs: list[dict[str, Any]], levels: dict[str, float], path: Path) -> None:

@@ -35,6 +35,7 @@ TORCH_FREE_MODEL = {
     "kernels",
     "pointwise",
     "job",
+    "schedule",
     "meter",
     "run_folder",
     "tasks",

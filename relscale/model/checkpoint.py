@@ -140,10 +140,15 @@ def latest_checkpoint(run_folder: Path) -> Path | None:
     return max((run_folder / "checkpoints").glob("step-*"), default=None)
 
 
-def check_same_run(folder: Path, about: dict[str, Any]) -> None:
-    """ResumeError unless the checkpoint's description agrees with `about` in all that shapes the weights."""
+def check_same_run(folder: Path, about: dict[str, Any], *, same_budget: bool = True) -> None:
+    """ResumeError unless the checkpoint's description agrees with `about` in all that shapes the weights.
+
+    Without `same_budget` the tokens that the run is to be trained for may differ.
+    """
     path = folder / _CONFIG
     found, wanted = (_shaping(description) for description in (storage.read_json(path), about))
+    if not same_budget:
+        del wanted["budget_tokens"]
     for name, value in wanted.items():
         if found.get(name) != value:
             raise ResumeError(

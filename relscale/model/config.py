@@ -108,16 +108,19 @@ class TrainingConfig(Config):
     """"muon" moves the matrices of the blocks by Muon and the rest by AdamW, at one learning rate."""
     learning_rate: float = Field(default=5e-4, gt=0)
     """Peak of the schedule."""
-    schedule: Literal["one-cycle", "cosine", "wsd"] = "one-cycle"
+    schedule: Literal["one-cycle", "cosine", "wsd", "wsd-branch"] = "one-cycle"
     """How the rate changes after its linear rise: "one-cycle" (PluRel) falls linearly to next to nothing;
     "cosine" falls along half a cosine; "wsd" (warm-up, stable, decay) stays at the peak, then falls
-    linearly."""
+    linearly; "wsd-branch" does the same after a rise of warmup_steps, so that runs of different budgets are
+    one until the shortest begins to fall: a sweep trains that trunk once."""
     warmup_share: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the steps in which the rate rises linearly to its peak."""
+    """Share of the steps in which the rate rises linearly to its peak; "wsd-branch" does not read it."""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps in which the rate of "wsd-branch" rises, whatever the budget; no other schedule reads it."""
     decay_share: float = Field(default=0.2, gt=0, le=1)
-    """Share of the steps in which the rate of "wsd" falls; with warmup_share at most 1."""
+    """Share of the steps in which the rate of "wsd" and "wsd-branch" falls; with warmup_share at most 1."""
     floor_share: float = Field(default=0.1, ge=0, lt=1)
-    """Rate of the last step of "cosine" and "wsd", as a share of the peak."""
+    """Rate of the last step of "cosine", "wsd" and "wsd-branch", as a share of the peak."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled weight decay, on every parameter."""
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -143,6 +146,11 @@ class TrainingConfig(Config):
             raise ValueError(
                 f"warmup_share {self.warmup_share} and decay_share {self.decay_share} are more than the "
                 f"whole; lower one of them"
+            )
+        if (self.schedule == "wsd-branch") != (self.warmup_steps is not None):
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps} with schedule {self.schedule}; it belongs to "
+                f"wsd-branch, which needs it"
             )
         if self.optimizer == "muon" and self.parallel == "fsdp":
             raise ValueError("muon needs whole matrices; set optimizer=adamw or parallel=ddp")

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
 from relscale.model.items import check_training_context
+from relscale.model.schedule import trunk_steps
 from relscale.model.store import TokenStore
 from relscale.platform.config import Config
 from relscale.platform.errors import ConfigError
@@ -44,6 +45,9 @@ class PretrainJob(Config):
     """Of initial weights, order of items and contexts."""
     init: Path | None = None
     """Checkpoint to start from; None draws the weights."""
+    trunk: Path | None = None
+    """Run folder of a shorter "wsd-branch" run with otherwise equal settings, to go on from where it begins
+    to fall; changes no weight, only what must be computed. None computes all steps."""
     held_out: HeldOutData | None = None
     """What to score the network on every training.evaluate_every_steps; None: nothing."""
 
@@ -58,6 +62,7 @@ def open_data(job: PretrainJob) -> tuple[TokenStore, tuple[str, ...]]:
 
     Everything that can be known of the data before work starts is checked here.
     """
+    _check_warmup(job)
     store = TokenStore.open(job.store)
     _check_width(store, job)
     names = _chosen(store, job.databases)
@@ -73,6 +78,15 @@ def open_held_out(job: PretrainJob) -> tuple[TokenStore, tuple[str, ...]]:
     store = TokenStore.open(job.held_out.store)
     _check_width(store, job)
     return store, _chosen(store, job.held_out.databases)
+
+
+def _check_warmup(job: PretrainJob) -> None:
+    warmup, total = job.training.warmup_steps, n_steps(job.tokens, job.sampler, job.training)
+    if warmup is not None and warmup > trunk_steps(total, job.training):
+        raise ConfigError(
+            f"training.warmup_steps is {warmup}, but a run of {job.tokens:,} tokens begins to fall after "
+            f"{trunk_steps(total, job.training)} of its {total} steps; lower warmup_steps or decay_share."
+        )
 
 
 def _check_width(store: TokenStore, job: PretrainJob) -> None:

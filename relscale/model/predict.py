@@ -1,4 +1,4 @@
-"""Predictions: a network and a token store to one per row of a task, or per hidden cell; held-out loss."""
+"""Predictions: a network and a token store to one per row of a task, or per hidden cell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -168,62 +168,6 @@ def predict_items(
     )
 
 
-def held_out_loss(
-    network: RelationalTransformer,
-    store: TokenStore,
-    names: Sequence[str],
-    items: Items,
-    sampler: SamplerConfig,
-    *,
-    seed: int,
-    batch_size: int = 32,
-) -> dict[str, Any]:
-    """The loss on databases that the network was not trained on.
-
-    A task is a column of a database. The loss is the mean over tasks of the mean over a task's hidden
-    cells, as PluRel (arXiv:2602.04029) scores held-out databases; cells that `sampler.mask_prob` hides
-    count for their own column.
-
-    Returns
-    -------
-    loss : mean over all tasks.
-    loss_boolean, loss_number : mean over the tasks of that type; None if there is none.
-    loss_mean_predictor : what `loss` is for a predictor that knows each column's mean and nothing else.
-    per_database : {name: mean over its tasks}.
-    n_tasks, n_cells : what the means are over.
-    """
-    cells = predict_items(network, store, names, items, sampler, seed=seed, batch_size=batch_size)
-    task = np.stack([np.asarray(items.database)[cells.item], cells.column, cells.sem_type], axis=1)
-    tasks, place, count = np.unique(task, axis=0, return_inverse=True, return_counts=True)
-    losses = np.bincount(place.ravel(), weights=cells.loss) / count
-    base = np.bincount(place.ravel(), weights=_mean_predictor_losses(store, names, items, cells)) / count
-    database, sem_type = tasks[:, 0], tasks[:, 2]
-    return {
-        "loss": _mean(losses),
-        "loss_boolean": _mean(losses[sem_type == SemType.BOOLEAN]),
-        "loss_number": _mean(losses[sem_type == SemType.NUMBER]),
-        "loss_mean_predictor": _mean(base),
-        "per_database": {names[i]: _mean(losses[database == i]) for i in np.unique(database)},
-        "n_tasks": len(tasks),
-        "n_cells": len(cells.loss),
-    }
-
-
-def _mean_predictor_losses(
-    store: TokenStore, names: Sequence[str], items: Items, cells: Predictions
-) -> np.ndarray:
-    """float32 [K]: loss of each cell under its column's mean (z-score 0), or base rate for a boolean."""
-    database = np.asarray(items.database)[cells.item]
-    prediction = np.zeros(len(cells.loss), np.float32)
-    for index in np.unique(database):
-        for column in store.database(names[index]).columns:
-            if column.sem_type == SemType.BOOLEAN:
-                here = (database == index) & (cells.column == column.text_row)
-                prediction[here] = np.log(column.mean / (1 - column.mean))
-    parts = (torch.from_numpy(part) for part in (prediction, cells.label, cells.sem_type))
-    return cell_losses(*parts).numpy()
-
-
 def _predict(
     network: RelationalTransformer, contexts: ContextBatch, embeddings: np.ndarray, first: int
 ) -> Predictions:
@@ -242,7 +186,3 @@ def _predict(
         label=contexts.value[contexts.masked],
         loss=loss.cpu().numpy(),
     )
-
-
-def _mean(losses: np.ndarray) -> float | None:
-    return float(losses.mean()) if len(losses) else None

@@ -24,7 +24,7 @@ from relscale.model.items import training_items
 from relscale.model.job import PretrainJob, n_steps, open_data, open_held_out
 from relscale.model.meter import Meter
 from relscale.model.network import RelationalTransformer
-from relscale.model.optim import learning_rate
+from relscale.model.schedule import learning_rate, trunk_steps
 from relscale.model.seen import Seen
 from relscale.model.step import Updater
 from relscale.model.store import TokenStore, store_fingerprint
@@ -86,6 +86,8 @@ class _Run:
         self.network = _build(job, store)
         self.feed = Feed(self.items, self.network, job.sampler, job.training, workers, seed=job.seed)
         self.total = n_steps(job.tokens, job.sampler, job.training)
+        branches = job.training.schedule == "wsd-branch"
+        self.trunk_steps = trunk_steps(self.total, job.training) if branches else None
         self.tokens_per_step = job.training.batch_size * job.sampler.context_length
         self.mfu_per_pace = flops_per_cell(job.model) / matmul_rate(job.training, workers)
         self.updater = Updater(self.network, job.training, workers)
@@ -95,17 +97,25 @@ class _Run:
         self._resume()
 
     def _resume(self) -> None:
-        folder = checkpoint.latest_checkpoint(self.job.out)
+        folder, budget = checkpoint.latest_checkpoint(self.job.out), True
+        if folder is None and self.job.trunk is not None:
+            folder, budget = run_folder.trunk_folder(self.job.trunk), False
         state: dict[str, Any] = {}
         if folder is not None:
-            checkpoint.check_same_run(folder, self.about)
+            checkpoint.check_same_run(folder, self.about, same_budget=budget)
             state = checkpoint.load_training(folder, self.network, self.updater.optimizers)
+        if self.trunk_steps is not None and not budget and state["step"] > self.trunk_steps:
+            raise ConfigError(
+                f"'{folder}' is at step {state['step']}, but the rate of a run of {self.job.tokens:,} tokens "
+                f"falls from step {self.trunk_steps}; branch from a run of fewer tokens."
+            )
         self.step: int = state.get("step", 0)
         self.meter = Meter(**state.get("meter", {}))
         self.seen = Seen(self.items, state.get("seen") if self.is_first else None)
         self.n_cells_logged = self.seen.over(self.workers).n_shown
         if self.is_first:
-            run_folder.prepare(self.job.out, self.job.model_dump(mode="json"), self.step)
+            settings = self.job.model_dump(mode="json")
+            run_folder.prepare(self.job.out, settings, self.step, self.job.trunk)
 
     def train(self, report: Report) -> None:
         """All steps that are left, with what is due between them."""
@@ -114,8 +124,10 @@ class _Run:
             score = self.held_out is not None and self._is_due(self.training.evaluate_every_steps)
             if score or self._is_due(self.training.log_every_steps):
                 self._log(rate, report, score=score)
+            if self.step == self.trunk_steps:
+                self._save(run_folder.trunk_folder(self.job.out))
             if self.step % self.training.checkpoint_every_steps == 0 and self.step < self.total:
-                self._save()
+                self._checkpoint()
             self.meter.start()
 
     def _is_due(self, every_steps: int) -> bool:
@@ -151,19 +163,23 @@ class _Run:
             run_folder.append_metrics(self.job.out, line)
             report(line)
 
-    def _save(self) -> None:
+    def _checkpoint(self) -> None:
         """Write the state and drop the older one."""
-        seen = self.seen.over(self.workers)
-        if not self.takes_part:
-            return
         folder = checkpoint.training_folder(self.job.out, self.step)
+        self._save(folder)
+        for other in folder.parent.glob("step-*") if self.is_first else ():
+            if other != folder:
+                shutil.rmtree(other)
+
+    def _save(self, folder: Path) -> None:
+        """Write all that the next step depends on, unless it stands there."""
+        seen = self.seen.over(self.workers)
+        if not self.takes_part or folder.is_dir():
+            return
         state = {"step": self.step, "meter": self.meter.state, "seen": seen.counts.tolist()}
         checkpoint.save_training(
             folder, self.network, self.about, self.updater.optimizers, state, writes=self.is_first
         )
-        for other in folder.parent.glob("step-*") if self.is_first else ():
-            if other != folder:
-                shutil.rmtree(other)
 
     def finish(self, final: Path) -> None:
         """Write the finished network and what the run has seen."""

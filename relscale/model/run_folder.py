@@ -3,6 +3,7 @@
 job.json        the settings, written before work starts
 metrics.jsonl   one line per logged step, with the fields of `meter.Meter.line`
 checkpoints/    the latest unfinished state
+trunk/          of a "wsd-branch" run, the state before its rate falls: longer runs go on from there
 seen.json       what each database gave, with the fields of `seen.table`
 final/          the finished network; its presence means that the run is done
 """
@@ -32,12 +33,21 @@ def append_metrics(folder: Path, line: dict[str, Any]) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def prepare(folder: Path, job: dict[str, Any], step: int) -> None:
-    """Write the settings down; drop what killed calls left and the lines that will be written again."""
+def trunk_folder(folder: Path) -> Path:
+    """Where a run keeps the state that longer runs share."""
+    return folder / "trunk"
+
+
+def prepare(folder: Path, job: dict[str, Any], step: int, trunk: Path | None) -> None:
+    """Write the settings down; drop what killed calls left and the lines that will be written again.
+
+    `trunk` is the folder of the run that this one goes on from, whose lines become its own.
+    """
     storage.sweep_drafts(folder)
     storage.sweep_drafts(folder / "checkpoints")
     storage.write_json(folder / "job.json", job)
-    kept = [json.dumps(line) + "\n" for line in read_metrics(folder) if line["step"] <= step]
+    known = read_metrics(folder) or (read_metrics(trunk) if trunk else [])
+    kept = [json.dumps(line) + "\n" for line in known if line["step"] <= step]
     storage.write_text(folder / _METRICS, "".join(kept))
 
 

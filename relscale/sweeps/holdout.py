@@ -25,7 +25,7 @@ def held_out_scores(
 
     Returns
     -------
-    The fields of `relscale.model.predict.held_out_loss`, losses in its units (Huber on z-scores, binary
+    The fields of `relscale.model.held_out.HeldOut.scores`, losses in its units (Huber on z-scores, binary
     cross-entropy in nats). Cells and contexts depend on `evaluation` and the store alone, so that trials
     are compared on equal ground.
     """

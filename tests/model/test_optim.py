@@ -1,51 +1,11 @@
-"""The schedule by hand and against the framework; which parameters move."""
-
-import math
+"""Which parameters move, and how."""
 
 import pytest
 import torch
 
 from relscale.model.config import ModelConfig, TrainingConfig
 from relscale.model.network import RelationalTransformer
-from relscale.model.optim import build_optimizers, learning_rate
-
-
-def test_schedule_by_hand():
-    training = TrainingConfig(learning_rate=1.0, warmup_share=0.25)
-    rates = [learning_rate(step, 9 + 4, training) for step in range(13)]
-    # The peak lies at 0.25 * 13 - 1 = 2.25, between two steps.
-    assert rates[0] == pytest.approx(0.04)
-    assert rates[1] == pytest.approx(0.04 + 0.96 / 2.25)
-    assert rates[3] == pytest.approx(1 - (1 - 4e-6) * 0.75 / 9.75)
-    assert rates[12] == pytest.approx(4e-6)
-
-
-@pytest.mark.parametrize(("n_steps", "share"), [(10, 0.2), (57, 0.2), (100, 0.35)])
-def test_schedule_is_the_frameworks_one_cycle(n_steps, share):
-    training = TrainingConfig(warmup_share=share)
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
-    reference = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        training.learning_rate,
-        total_steps=n_steps,
-        pct_start=share,
-        anneal_strategy="linear",
-        cycle_momentum=False,
-    )
-    for step in range(n_steps):
-        expected = optimizer.param_groups[0]["lr"]
-        assert learning_rate(step, n_steps, training) == pytest.approx(expected, rel=1e-9)
-        optimizer.step()
-        if step < n_steps - 1:
-            reference.step()
-
-
-@pytest.mark.parametrize("n_steps", [1, 2, 4])
-def test_runs_too_short_to_warm_up_start_at_the_peak(n_steps):
-    training = TrainingConfig(learning_rate=1.0)
-    rates = [learning_rate(step, n_steps, training) for step in range(n_steps)]
-    assert rates[0] == 1.0
-    assert rates == sorted(rates, reverse=True)
+from relscale.model.optim import build_optimizers
 
 
 def test_decay_reaches_norms_and_biases_too():
@@ -60,27 +20,6 @@ def test_decay_reaches_norms_and_biases_too():
     assert {"norm_out.weight", "enc_dict.number.bias", "mask_embs.number"} <= trained.keys()
     for name, parameter in trained.items():
         torch.testing.assert_close(parameter.detach(), before[name] * 0.95, msg=name)
-
-
-def test_cosine_falls_to_its_floor_along_half_a_cosine():
-    training = TrainingConfig(learning_rate=2.0, schedule="cosine", warmup_share=0.1, floor_share=0.25)
-    rates = [learning_rate(step, 100, training) for step in range(100)]
-    assert rates[9] == 2.0
-    assert rates[99] == pytest.approx(0.5)
-    for step in range(9, 100):
-        angle = math.pi * (step - 9) / 90
-        assert rates[step] == pytest.approx(0.5 + 1.5 * (1 + math.cos(angle)) / 2)
-    assert rates[:10] == sorted(rates[:10])
-
-
-def test_wsd_rises_stays_and_falls_linearly():
-    training = TrainingConfig(
-        learning_rate=1.0, schedule="wsd", warmup_share=0.1, decay_share=0.2, floor_share=0.0
-    )
-    rates = [learning_rate(step, 100, training) for step in range(100)]
-    assert rates[0] == pytest.approx(0.04)
-    assert set(rates[9:80]) == {1.0}
-    assert rates[80:] == pytest.approx([1 - n / 20 for n in range(1, 21)])
 
 
 def test_settings_that_contradict_each_other_are_refused():

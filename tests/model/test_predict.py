@@ -13,7 +13,7 @@ from relscale.model.context import SemType
 from relscale.model.items import evaluation_items, task_items
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import cell_losses
-from relscale.model.predict import held_out_loss, predict_items, predict_task
+from relscale.model.predict import predict_items, predict_task
 from relscale.model.sampler import sample_contexts
 from relscale.platform.errors import ConfigError, DataError, ResourceError
 
@@ -68,51 +68,6 @@ def test_extra_hidden_cells_come_beside_the_targets(network, toy_store, items):
     targets = cells.targets()
     assert targets.item.tolist() == list(range(len(items)))
     assert len(targets.loss) == len(targets.column) == len(items)
-
-
-def test_held_out_loss_is_the_mean_over_tasks_of_task_means(network, toy_store, items):
-    names = toy_store.names
-    found = held_out_loss(network, toy_store, names, items, ONE, seed=0)
-    cells = predict_items(network, toy_store, names, items, ONE, seed=0)
-    losses: dict[tuple[int, int, int], list[float]] = {}
-    for i in range(len(items)):
-        key = (int(items.database[i]), int(items.column[i]), int(cells.sem_type[i]))
-        losses.setdefault(key, []).append(float(cells.loss[i]))
-    means = {key: float(np.mean(part)) for key, part in losses.items()}
-
-    def mean(keep) -> float:
-        return float(np.mean([value for key, value in means.items() if keep(key)]))
-
-    assert found["loss"] == pytest.approx(mean(lambda key: True))
-    assert found["loss_boolean"] == pytest.approx(mean(lambda key: key[2] == SemType.BOOLEAN))
-    assert found["loss_number"] == pytest.approx(mean(lambda key: key[2] == SemType.NUMBER))
-    for index, name in enumerate(names):
-        assert found["per_database"][name] == pytest.approx(mean(lambda key, i=index: key[0] == i))
-    assert (found["n_tasks"], found["n_cells"]) == (len(means), len(items)) == (12, 84)
-
-
-def test_the_mean_predictor_knows_base_rates_alone(network, toy_store, items):
-    names = toy_store.names
-    found = held_out_loss(network, toy_store, names, items, ONE, seed=0)["loss_mean_predictor"]
-    cells = predict_items(network, toy_store, names, items, ONE, seed=0)
-    losses: dict[tuple[int, int], list[float]] = {}
-    for i, label in enumerate(cells.label.astype(float)):
-        column = toy_store.database(names[items.database[i]]).columns[items.column[i]]
-        rate = column.mean if label > 0 else 1 - column.mean
-        huber = label**2 / 2 if abs(label) < 1 else abs(label) - 0.5
-        loss = -np.log(rate) if column.sem_type == SemType.BOOLEAN else huber
-        losses.setdefault((int(items.database[i]), int(items.column[i])), []).append(loss)
-    assert found == pytest.approx(np.mean([np.mean(part) for part in losses.values()]), rel=1e-5)
-
-
-def test_a_type_without_tasks_has_no_loss(network, toy_store, items):
-    numbers = evaluation_items(toy_store, ["toy-1"], columns_per_type=2, rows_per_column=3, seed=0)
-    types = [toy_store.database("toy-1").columns[c].sem_type for c in numbers.column]
-    first_number = types.index(SemType.NUMBER)
-    some = numbers.slice(first_number, first_number + 3)
-    found = held_out_loss(network, toy_store, ["toy-1"], some, ONE, seed=0)
-    assert found["loss_boolean"] is None
-    assert found["loss_number"] == found["loss"] == found["per_database"]["toy-1"]
 
 
 @pytest.mark.parametrize(("task", "split"), [("churn", "train"), ("spend", "test"), ("status", "train")])

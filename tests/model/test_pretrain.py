@@ -13,12 +13,12 @@ from relscale.model.checkpoint import latest_checkpoint, load_model, training_fo
 from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
 from relscale.model.context import ContextBatch
 from relscale.model.feed import Feed
-from relscale.model.items import evaluation_items, training_items
+from relscale.model.held_out import HeldOut
+from relscale.model.items import training_items
 from relscale.model.job import HeldOutData, PretrainJob, n_steps
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import objective
 from relscale.model.optim import build_optimizers
-from relscale.model.predict import held_out_loss
 from relscale.model.pretrain import pretrain
 from relscale.model.run_folder import read_metrics
 from relscale.model.store import TokenStore
@@ -230,11 +230,62 @@ def test_held_out_losses_come_on_schedule_and_change_no_bit(job, tmp_path, toy_s
     lines = read_metrics(scored.out)
     assert [line["step"] for line in lines] == [3, 4, 6, 8, 9, 10]
     assert [line["step"] for line in lines if "held_out_loss" in line] == [4, 8, 10]
-    items = evaluation_items(toy_store, ["toy-2"], columns_per_type=1, rows_per_column=3, seed=0)
-    sampler = SAMPLER.replace(mask_prob=0.0)
     network, _ = load_model(scored.out / "final")
-    expected = held_out_loss(network, toy_store, ["toy-2"], items, sampler, seed=0)["loss"]
+    expected = HeldOut(toy_store, ["toy-2"], SAMPLER, evaluation).scores(network)["loss"]
     assert lines[-1]["held_out_loss"] == pytest.approx(expected)
+
+
+BRANCH = TRAINING.replace(schedule="wsd-branch", warmup_steps=2, decay_share=0.3, checkpoint_every_steps=100)
+
+
+def test_a_branch_of_a_shorter_run_is_the_whole_run(job, tmp_path):
+    """Budgets of 6, 10 and 16 steps fall from steps 4, 7 and 11: each goes on from the one before."""
+    parent, computed = None, []
+    for n in (6, 10, 16):
+        budget = job.replace(training=BRANCH, tokens=n * STEP_TOKENS)
+        whole = budget.replace(out=tmp_path / f"whole-{n}")
+        branch = budget.replace(out=tmp_path / f"branch-{n}", trunk=parent)
+        expected, heard = _weights(pretrain(whole, report=_ignore)), []
+        assert _same(_weights(pretrain(branch, report=heard.append)), expected)
+        computed.append([line["step"] for line in heard])
+        losses = [[line["loss"] for line in read_metrics(run.out)] for run in (whole, branch)]
+        assert losses[0] == losses[1]
+        parent = branch.out
+    assert computed == [[3, 6], [6, 9, 10], [9, 12, 15, 16]]
+
+
+def test_a_killed_branch_goes_on_from_its_own_checkpoint(job, tmp_path):
+    short = job.replace(training=BRANCH, tokens=6 * STEP_TOKENS, out=tmp_path / "short")
+    pretrain(short, report=_ignore)
+    often = BRANCH.replace(checkpoint_every_steps=1, log_every_steps=1)
+    long = job.replace(training=often, trunk=short.out)
+
+    def stop(line: dict[str, Any]) -> None:
+        if line["step"] == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(long, report=stop)
+    again: list[dict[str, Any]] = []
+    weights = _weights(pretrain(long, report=again.append))
+    assert [line["step"] for line in again] == [7, 8, 9, 10]
+    assert _same(weights, _weights(pretrain(long.replace(out=tmp_path / "x", trunk=None), report=_ignore)))
+
+
+def test_a_branch_refuses_another_trunk(job, tmp_path):
+    long = job.replace(training=BRANCH, tokens=16 * STEP_TOKENS, out=tmp_path / "long")
+    pretrain(long, report=_ignore)
+    shorter = job.replace(training=BRANCH, trunk=long.out)
+    with pytest.raises(ConfigError, match=r"is at step 11, but the rate of a run of 1,280 tokens falls from"):
+        pretrain(shorter, report=_ignore)
+    other = job.replace(training=BRANCH, trunk=long.out, tokens=30 * STEP_TOKENS, seed=8)
+    with pytest.raises(ResumeError, match="another 'seed'"):
+        pretrain(other, report=_ignore)
+
+
+def test_a_warm_up_longer_than_the_trunk_is_refused(job):
+    with pytest.raises(ConfigError, match=r"warmup_steps is 9, but a run of 1,280 tokens begins to fall"):
+        pretrain(job.replace(training=BRANCH.replace(warmup_steps=9)), report=_ignore)
 
 
 def test_a_database_is_not_trained_on_and_held_out(job, toy_store):

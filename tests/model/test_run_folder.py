@@ -13,7 +13,7 @@ def test_lines_after_the_resumed_step_and_a_cut_one_are_dropped(tmp_path):
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 8')
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4, 6]
-    prepare(tmp_path, {"seed": 1}, step=4)
+    prepare(tmp_path, {"seed": 1}, step=4, trunk=None)
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4]
 
 
