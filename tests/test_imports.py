@@ -24,7 +24,12 @@ EXCEPTIONS = {("analysis/zero_shot.py", "model")}
 HOMES = {
     "ray": {"platform/cluster.py", "platform/dataflow.py", "model/distributed.py", "sweeps/launch.py"},
     "mlflow": {"platform/tracking.py"},
-    "matplotlib": {"analysis/figures.py", "analysis/inspect_figures.py", "analysis/schema_figures.py"},
+    "matplotlib": {
+        "analysis/figures.py",
+        "analysis/compare_figures.py",
+        "analysis/inspect_figures.py",
+        "analysis/schema_figures.py",
+    },
     "sentence_transformers": {"model/text.py"},
     "sqlglot": {"generation/sql_statements.py", "generation/sql.py", "generation/sql_types.py"},
 }
