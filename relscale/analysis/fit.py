@@ -21,7 +21,7 @@ from relscale.analysis.frontier import (
 from relscale.analysis.laws import power_law
 from relscale.analysis.projection import AxisFit, fit_axis, search
 from relscale.analysis.results import AnalysisError, check_results
-from relscale.analysis.surfaces import fit_additive
+from relscale.analysis.surfaces import fit_surfaces, unique_tokens
 from relscale.analysis.ushape import Shape, axis_shape
 from relscale.platform.seeds import Purpose, stream
 
@@ -32,7 +32,12 @@ MAX_FAILED_DRAWS = 0.05
 
 
 def fit_results(
-    results: pd.DataFrame, *, n_boot: int = 1000, seed: int = 0, drop_nonfinite: bool = False
+    results: pd.DataFrame,
+    *,
+    n_boot: int = 1000,
+    seed: int = 0,
+    drop_nonfinite: bool = False,
+    surfaces: bool = True,
 ) -> dict[str, Any]:
     """Fit L = E + A x^-alpha along both axes of a results table, and say what the data do not support.
 
@@ -42,6 +47,7 @@ def fit_results(
     n_boot : draws of the bootstrap over seeds; 0 for no intervals.
     seed : root seed of the bootstrap and of the U-shape's simulations.
     drop_nonfinite : drop rows without a usable loss instead of refusing them.
+    surfaces : fit whole surfaces too, which takes seconds; "surface" is None otherwise.
 
     Returns
     -------
@@ -78,7 +84,7 @@ def fit_results(
     return {
         "axes": axes,
         "ridge": {"tokens_of_n": ridge["n_databases"], "n_of_tokens": ridge["tokens"]},
-        "surface": fit_additive(grid),
+        "surface": fit_surfaces(grid, unique_tokens(table, grid)) if surfaces else None,
         "rows": {"read": rows.read, "used": rows.used, "dropped": rows.dropped, "reasons": rows.reasons},
         "noise": {"sd": grid.noise_sd, "dof": grid.noise_dof},
         "settings": {"n_boot": n_boot, "seed": seed, "interval": "95 % percentiles over resampled seeds"},

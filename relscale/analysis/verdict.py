@@ -1,6 +1,6 @@
 """What a fit says, in plain sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relscale.platform.progress import human_count
@@ -13,6 +13,15 @@ _SHAPES = {
     "flat": "the slices are flat within seed noise",
     "inconclusive": "whether the slices are U-shaped is not settled by these data",
 }
+
+_SURFACES = {
+    "additive": "additive",
+    "bowl": "bowl-shaped",
+    "ratio": "ratio-penalty",
+    "repetition": "saturating-repetition",
+    "overfit": "over-fitting",
+}
+_EXPONENTS = {"alpha": "databases", "beta": "tokens", "m": "best tokens with databases"}
 
 
 def verdict_sentences(fit: Mapping[str, Any]) -> list[str]:
@@ -82,11 +91,38 @@ def _ridge(ridge: Mapping[str, Any], best: str, other: str, symbol: str) -> str:
     return f"The best {best} grows with the {other} as {symbol}^{ridge['exponent']:.2f}{within}."
 
 
-def _surface(surface: Mapping[str, Any]) -> str:
-    if surface["status"] == "failed":
+def _surface(surface: Mapping[str, Any] | None) -> str:
+    """Which surface the data prefer, its exponents and its error; or that none is supported."""
+    tried = [model for model in surface["models"] if model["starts"]] if surface else []
+    if not surface or not tried:
         return ""
+    models = sorted((model for model in tried if model["status"] == "ok"), key=lambda model: model["aicc"])
+    points = f"over all {surface['cells']} grid points"
+    if not models:
+        return f"No surface {points} is supported: in each form a term vanishes or sits at a search limit."
+    best, steady = models[0], min(models, key=lambda model: model["loso_rmse"])
+    error = f"It misses the points by {best['rmse']:.2g} (root mean square)"
+    if best["chi2_dof"] is not None and best["chi2_dof"] > 2:
+        error += f", more than seed noise explains (chi2 of {best['chi2_dof']:.2g} a degree of freedom)"
+    which = "it" if steady is best else f"the {_SURFACES[steady['model']]} one"
     return (
-        f"The additive surface over all {surface['cells']} grid points, which has no optimum by "
-        f"construction, has exponents {surface['alpha']:.2f} (databases) and {surface['beta']:.2f} (tokens) "
-        f"and misses the points by {surface['rmse']:.2g} (root mean square)."
+        f"The {_SURFACES[best['model']]} surface {points} is preferred by AICc{_lead(models)}, and {which} "
+        f"predicts slices left out best; {_exponents(best)}. {error}."
     )
+
+
+def _lead(models: Sequence[Mapping[str, Any]]) -> str:
+    """How far the best surface is ahead; a difference below 2 is a tie."""
+    if len(models) == 1:
+        return " as the only form whose terms all hold"
+    second, distance = _SURFACES[models[1]["model"]], models[1]["delta_aicc"]
+    return f" ({'a tie with' if distance < 2 else f'by {distance:.3g} over'} the {second} one)"
+
+
+def _exponents(model: Mapping[str, Any]) -> str:
+    """The exponents of a surface as far as the data identify them."""
+    values = {name: value for name, value in model["parameters"].items() if value is not None}
+    known = [f"{values[name]:.2f} ({what})" for name, what in _EXPONENTS.items() if name in values]
+    unknown = [name for name, value in model["parameters"].items() if value is None]
+    hidden = f"{', '.join(unknown)} cannot be told apart by these data" if unknown else ""
+    return "; ".join(filter(None, [f"its exponents are {' and '.join(known)}" if known else "", hidden]))
