@@ -6,14 +6,15 @@ same content, by a process that was killed half-way or by a rerun, and changes n
 
 import contextlib
 import logging
+import math
 import os
 import shlex
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from relscale.platform.cluster import check_reachable
 from relscale.platform.config import Config
@@ -27,6 +28,14 @@ KEY_TAG = "relscale.key"
 PARENT_TAG = "mlflow.parentRunId"
 BATCH = 900
 """Points per request; MLflow's limit is 1,000."""
+RETRY_SECONDS = 10.0
+"""How long a server that did not answer is left alone while trials run."""
+PATIENCE_SECONDS = 90.0
+"""How long a server is waited for where the work has to be recorded before it goes on."""
+HTTP = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""MLflow itself would retry for minutes while nothing else is done; relscale comes back by itself."""
+
+T = TypeVar("T")
 
 
 class TrackingConfig(Config):
@@ -78,36 +87,40 @@ class Tracker:
     ) -> str:
         """The id of the run that records `key` below `parent`, made with `params` if there is none."""
         where = f"tags.`{KEY_TAG}` = '{key}'" + (f" and tags.`{PARENT_TAG}` = '{parent}'" if parent else "")
-        found = self._client.search_runs([self.experiment_id], where, max_results=1)
-        if found:
-            return str(found[0].info.run_id)
         links = {PARENT_TAG: parent} if parent else {}
-        run_id = str(
-            self._client.create_run(
-                self.experiment_id, run_name=name, tags={KEY_TAG: key, **links}
-            ).info.run_id
-        )
         from mlflow.entities import Param
 
-        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+        with self._speaking():
+            found = self._client.search_runs([self.experiment_id], where, max_results=1)
+            if found:
+                return str(found[0].info.run_id)
+            run = self._client.create_run(self.experiment_id, run_name=name, tags={KEY_TAG: key, **links})
+            run_id = str(run.info.run_id)
+            self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
         return run_id
+
+    def find(self, tag: str, value: str) -> list[tuple[str, str]]:
+        """(experiment id, run id) of the runs with that tag, in all experiments of the store."""
+        with self._speaking():
+            experiments = [experiment.experiment_id for experiment in self._client.search_experiments()]
+            found = self._client.search_runs(experiments, f"tags.`{tag}` = '{value}'")
+        return [(run.info.experiment_id, run.info.run_id) for run in found]
 
     def log_points(self, run_id: str, points: Iterable[Point]) -> None:
         """Add those points that are not recorded with the same value already.
 
         Raises
         ------
-        ResourceError : MLflow cannot be written to.
+        ResourceError : MLflow cannot be written to; calling again adds what is missing.
         """
         from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
 
         now = int(1000 * time.time())
-        try:
+        with self._speaking():
             new = [
                 point
                 for point in points
-                if self._recorded(run_id, point.metric).get(point.tokens) != point.value
+                if not _same(self._recorded(run_id, point.metric).get(point.tokens), point.value)
             ]
             for start in range(0, len(new), BATCH):
                 batch = new[start : start + BATCH]
@@ -115,9 +128,22 @@ class Tracker:
                 self._client.log_batch(run_id, metrics=metrics)
                 for point in batch:
                     self._recorded(run_id, point.metric)[point.tokens] = point.value
+
+    def check(self) -> None:
+        """ResourceError, within 5 seconds, if the server does not answer."""
+        check_tracking(TrackingConfig(uri=self.uri))
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn what MLflow refuses into a ResourceError."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
         except (MlflowException, OSError) as error:
+            self._points.clear()  # a request without an answer may have been carried out: ask again
             reason = " ".join(str(error).split())[:200]
-            raise ResourceError(f"MLflow at '{self.uri}' cannot be written ({reason}).") from error
+            raise ResourceError(f"MLflow at '{self.uri}' cannot be used ({reason}).") from error
 
     def _recorded(self, run_id: str, metric: str) -> dict[int, float]:
         """Values of a metric by step; asked from MLflow once, since this process is the one writer."""
@@ -128,31 +154,36 @@ class Tracker:
 
     def log_artifacts(self, run_id: str, folder: Path, names: Iterable[str]) -> None:
         """Attach files or folders of `folder` to a run, replacing older versions."""
-        for name in names:
-            path = folder / name
-            if path.is_dir():
-                self._client.log_artifacts(run_id, str(path), artifact_path=name)
-            elif path.is_file():
-                self._client.log_artifact(run_id, str(path))
+        with self._speaking():
+            for name in names:
+                path = folder / name
+                if path.is_dir():
+                    self._client.log_artifacts(run_id, str(path), artifact_path=name)
+                elif path.is_file():
+                    self._client.log_artifact(run_id, str(path))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
-        for name, value in tags.items():
-            self._client.set_tag(run_id, name, value)
+        with self._speaking():
+            for name, value in tags.items():
+                self._client.set_tag(run_id, name, value)
 
     def drop_tag(self, run_id: str, name: str) -> None:
         """Remove a tag of a run, if it has it."""
         if self.tag(run_id, name) is not None:
-            self._client.delete_tag(run_id, name)
+            with self._speaking():
+                self._client.delete_tag(run_id, name)
 
     def tag(self, run_id: str, name: str) -> str | None:
         """The value of a run's tag, or None."""
-        value = self._client.get_run(run_id).data.tags.get(name)
+        with self._speaking():
+            value = self._client.get_run(run_id).data.tags.get(name)
         return None if value is None else str(value)
 
     def end(self, run_id: str, *, failed: bool = False) -> None:
         """Close a run."""
-        self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+        with self._speaking():
+            self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
     @property
     def open_command(self) -> str:
@@ -167,6 +198,27 @@ class Tracker:
         return f"{shlex.quote(str(program))} ui --host 127.0.0.1 --backend-store-uri {uri}"
 
 
+def patiently(action: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+    """Do what may be done again, until MLflow takes it.
+
+    Raises
+    ------
+    ResourceError : the last one, if MLflow has taken nothing for so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except ResourceError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS / 10)
+
+
+def _same(recorded: float | None, value: float) -> bool:
+    return recorded is not None and (recorded == value or (math.isnan(recorded) and math.isnan(value)))
+
+
 def check_tracking(config: TrackingConfig) -> None:
     """ResourceError, within 5 seconds, if the tracking server does not answer."""
     parts = urllib.parse.urlsplit(config.uri or "")
@@ -178,7 +230,8 @@ def check_tracking(config: TrackingConfig) -> None:
 def _client(uri: str) -> "MlflowClient":
     # MLflow announces each schema migration of a new SQLite file.
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **HTTP}.items():
+        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

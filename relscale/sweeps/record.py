@@ -1,13 +1,20 @@
 """What a sweep leaves in MLflow: curves of each trial, the scaling curves, fits, scores and files."""
 
 import hashlib
+import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from relscale.platform.tracking import Point, Tracker
+from relscale.analysis.results import check_results
+from relscale.analysis.studies import table_digest
+from relscale.analysis.verdict import verdict_sentences
+from relscale.platform.errors import ResourceError
+from relscale.platform.progress import console
+from relscale.platform.tracking import RETRY_SECONDS, Point, Tracker, patiently
 from relscale.sweeps.grid import Trial
 
 CURVES = {
@@ -17,24 +24,23 @@ CURVES = {
         for name in (
             "learning_rate",
             "tokens_per_second",
-            "cells_per_second",
             "loader_wait_share",
             "mfu",
-            "cells",
-            "unique_cells",
-            "unique_items",
-            "epochs_min",
             "epochs_median",
-            "epochs_max",
+            "unique_cells",
             "held_out_loss",
             "held_out_loss_boolean",
             "held_out_loss_number",
         )
     },
 }
-"""Fields of a run's log lines, and the metrics that they become."""
+"""Fields of a run's log lines, and the metrics that they become; the others stay in metrics.jsonl."""
 RECORDED_TAG = "relscale.recorded"
+RESULTS_TAG = "relscale.results"
+"""Tag with the digest of a sweep's results, by which a comparison finds the run of its study."""
 FILES = ("report.html", "figures", "fit.json", "results.csv", "results.parquet", "study.yaml")
+MAX_NOTE = 7900
+"""Characters; MLflow refuses a tag of more than 8,000, and a link to hundreds of runs is longer."""
 SCORES = ("loss", "loss_boolean", "loss_number")
 
 
@@ -46,25 +52,45 @@ class SweepRecord:
         self._tracker = tracker
         self._facts = dict(facts)
         self._children: dict[str, str] = {}
+        self._waiting: dict[Trial, list[Mapping[str, Any]]] = {}
+        self._away_until: float | None = None
         self.parent = tracker.run(key, name, params=self._facts)
 
     def trial_lines(self, trial: Trial, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Add those logged steps of a trial that are not recorded yet."""
-        self._tracker.log_points(self._child(trial), curve_points(lines))
+        """Add those logged steps of a trial that are not recorded yet, now or when MLflow answers again.
+
+        Lines that a server misses wait here; it is asked again with a later line, and by `trial_result`.
+        """
+        self._waiting.setdefault(trial, []).extend(lines)
+        if self._away_until is not None and time.monotonic() < self._away_until:
+            return
+        try:
+            self._send()
+        except ResourceError as error:
+            if self._away_until is None:
+                console.print(f"{error} Training goes on; the points follow.", markup=False)
+            self._away_until = time.monotonic() + RETRY_SECONDS
+
+    def _send(self) -> None:
+        if self._away_until is not None:
+            self._tracker.check()
+        for trial in list(self._waiting):
+            self._tracker.log_points(self._child(trial), curve_points(self._waiting[trial]))
+            del self._waiting[trial]
+        self._away_until = None
 
     def trial_result(self, trial: Trial, result: Mapping[str, Any]) -> None:
-        """Close a trial's run with its held-out losses."""
+        """Close a trial's run with its held-out losses; ResourceError if MLflow stays away."""
+        patiently(self._send)
+        patiently(lambda: self._close(trial, result))
+
+    def _close(self, trial: Trial, result: Mapping[str, Any]) -> None:
         run = self._child(trial)
         if result["status"] != "ok":
             self._tracker.set_tags(run, {"failure": str(result["reason"])})
             self._tracker.end(run, failed=True)
             return
-        points = [
-            Point(f"held_out_{name}", result[name], trial.tokens)
-            for name in SCORES
-            if result.get(name) is not None
-        ]
-        self._tracker.log_points(run, points)
+        self._tracker.log_points(run, result_points(trial, result))
         self._tracker.drop_tag(run, "failure")  # of an earlier attempt
         self._tracker.end(run)
 
@@ -88,17 +114,29 @@ class SweepRecord:
 
         A tag with the report's digest is set last, so that a call that was killed is made good.
         """
+        patiently(lambda: self._study(trials, results, fit, scores, folder))
+
+    def _study(
+        self,
+        trials: Sequence[Trial],
+        results: pd.DataFrame,
+        fit: Mapping[str, Any],
+        scores: Sequence[Mapping[str, Any]],
+        folder: Path,
+    ) -> None:
         digest = hashlib.sha256((folder / "report.html").read_bytes()).hexdigest()
         if self._tracker.tag(self.parent, RECORDED_TAG) == digest:
             return
         self._tracker.log_points(
-            self.parent, [*_scaling_curves(results), *_fit_points(fit), *_score_points(scores)]
+            self.parent, [*_scaling_curves(results), *fit_points(fit), *_score_points(scores)]
         )
         verdicts = {f"verdict.{axis}": str(law["code"] or law["status"]) for axis, law in fit["axes"].items()}
-        compare = (
-            f"Select the child runs and press Compare, or open {self._compare_path(trials)} on the server."
-        )
-        self._tracker.set_tags(self.parent, {**verdicts, "mlflow.note.content": compare})
+        note = "\n\n".join([*verdict_sentences(fit), "Select the child runs and press Compare, or open"])
+        path = self._compare_path(trials)
+        note += f" {path}" if len(note) + len(path) < MAX_NOTE else " the charts."
+        used, _ = check_results(results, drop_nonfinite=True)
+        tags = {**verdicts, RESULTS_TAG: table_digest(used), "mlflow.note.content": note}
+        self._tracker.set_tags(self.parent, tags)
         self._tracker.log_artifacts(self.parent, folder, FILES)
         self._tracker.end(self.parent)
         self._tracker.set_tags(self.parent, {RECORDED_TAG: digest})
@@ -119,6 +157,21 @@ def curve_points(lines: Sequence[Mapping[str, Any]]) -> list[Point]:
     ]
 
 
+def result_points(trial: Trial, result: Mapping[str, Any]) -> list[Point]:
+    """The held-out losses of a finished trial, and the logarithms that MLflow's charts of runs cannot take.
+
+    Parallel coordinates and scatter plots have linear axes: plotted against log10 N and log10 S, a power
+    law of the excess is a line there.
+    """
+    losses = {f"held_out_{name}": result[name] for name in SCORES if result.get(name) is not None}
+    logarithms = {
+        "log10_n_databases": math.log10(trial.n_databases),
+        "log10_tokens": math.log10(trial.tokens),
+        "log10_held_out_loss": math.log10(result["loss"]),
+    }
+    return [Point(name, value, trial.tokens) for name, value in {**losses, **logarithms}.items()]
+
+
 def _scaling_curves(results: pd.DataFrame) -> list[Point]:
     """One series for each N, at step = tokens, so that the parent's charts show the scaling curves."""
     means = results[results["status"] == "ok"].groupby(["n_databases", "tokens"])["loss"].mean()
@@ -127,13 +180,16 @@ def _scaling_curves(results: pd.DataFrame) -> list[Point]:
     ]
 
 
-def _fit_points(fit: Mapping[str, Any]) -> list[Point]:
-    return [
-        Point(f"fit/{axis}/{name}", law[name], 0)
-        for axis, law in fit["axes"].items()
-        for name in ("E", "A", "alpha")
-        if law[name] is not None
-    ]
+def fit_points(fit: Mapping[str, Any]) -> list[Point]:
+    """E, A and alpha of each axis with their 95 % limits, and the exponents of the ridges; what there is."""
+    values: dict[str, float | None] = {}
+    for axis, law in fit["axes"].items():
+        for name in ("E", "A", "alpha"):
+            low, high = (law["ci95"] or {}).get(name) or (None, None)
+            values |= {f"{axis}/{name}": law[name], f"{axis}/{name}_low": low, f"{axis}/{name}_high": high}
+    for name in ("tokens_of_n", "n_of_tokens"):
+        values[f"ridge/{name}"] = fit["ridge"][name]["exponent"]
+    return [Point(f"fit/{name}", value, 0) for name, value in values.items() if value is not None]
 
 
 def _score_points(scores: Sequence[Mapping[str, Any]]) -> list[Point]:

@@ -60,15 +60,15 @@ def test_equal_laws_cannot_be_told_apart(study) -> None:
 
 
 def test_the_interval_of_a_difference_covers_it(study) -> None:
-    """Over 40 pairs of small studies; 88 to 99 % of 200 were measured apart from this."""
+    """Over 24 pairs of small studies; of 200 pairs it were 97 % along N and 92 % along S."""
     small = {"n_databases": N_DATABASES[1:9], "tokens": TOKENS[1:]}
     inside = []
-    for k in range(40):
+    for k in range(24):
         (pair,) = compared(study("a", rng=2 * k, **small), study("b", 0.33, rng=2 * k + 1, **small))["pairs"]
         found = pair["axes"]["n_databases"]
         if found["ci95"]:
             inside.append(found["ci95"][0] < -0.05 < found["ci95"][1])
-    assert len(inside) > 30 and np.mean(inside) >= 0.85
+    assert len(inside) > 18 and np.mean(inside) >= 0.85
 
 
 def test_a_study_without_a_law_or_an_interval_says_so(study, monotone, make_table) -> None:

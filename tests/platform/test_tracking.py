@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from relscale.platform import tracking
 from relscale.platform.errors import ResourceError
-from relscale.platform.tracking import Point, Tracker, TrackingConfig
+from relscale.platform.tracking import Point, Tracker, TrackingConfig, patiently
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,54 @@ def test_tags_and_files(tracker, tmp_path):
 def test_a_server_that_is_not_there_is_named_at_once(tmp_path):
     with pytest.raises(ResourceError, match=r"http://127\.0\.0\.1:9' does not answer"):
         Tracker(TrackingConfig(uri="http://127.0.0.1:9"), tmp_path, "x")
+
+
+def test_a_loss_that_is_no_number_is_recorded_once(tracker):
+    run = tracker.run("diverged", "diverged", params={})
+    for _ in range(2):
+        tracker.log_points(run, [Point("loss", float("nan"), 10)])
+    assert len(history(tracker, run, "loss")) == 1
+
+
+def test_a_request_without_an_answer_is_not_recorded_twice(tracker, monkeypatch):
+    run = tracker.run("no answer", "no answer", params={})
+    tracker.log_points(run, [Point("loss", 1.0, 10)])
+    taken = tracker._client.log_batch
+
+    def answer_is_lost(*arguments, **options):
+        taken(*arguments, **options)
+        raise OSError("connection reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker._client, "log_batch", answer_is_lost)
+        with pytest.raises(ResourceError, match="connection reset"):
+            tracker.log_points(run, [Point("loss", 0.9, 20)])
+    tracker.log_points(run, [Point("loss", 0.9, 20), Point("loss", 0.8, 30)])
+    assert history(tracker, run, "loss") == [(10, 1.0), (20, 0.9), (30, 0.8)]
+
+
+def test_patience_ends(monkeypatch):
+    monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.01)
+    answers = iter([ResourceError("away"), ResourceError("away"), "done"])
+
+    def action():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(action) == "done"
+
+    def never():
+        raise ResourceError("still away")
+
+    with pytest.raises(ResourceError, match="still away"):
+        patiently(never, seconds=0.03)
+
+
+def test_runs_are_found_in_every_experiment_by_a_tag(tracker, tmp_path):
+    other = Tracker(TrackingConfig(uri=tracker.uri), tmp_path, "another study")
+    run = other.run("tagged", "tagged", params={})
+    other.set_tags(run, {"relscale.results": "0123"})
+    assert tracker.find("relscale.results", "0123") == [(other.experiment_id, run)]
+    assert tracker.find("relscale.results", "4567") == []
