@@ -1,5 +1,6 @@
 """A token store of small synthetic databases, made in this process in some seconds."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from relscale.generation.corpus import database_folders, generate_corpus
@@ -10,7 +11,7 @@ from relscale.platform.config import parse_config
 from relscale.platform.dataflow import map_keys_here
 
 PRESET = "plurel-1.1"
-SIZES = {
+SIZES: Mapping[str, list[int]] = {
     "num_tables": [3, 6],
     "rows_entity": [100, 300],
     "rows_activity": [300, 800],
@@ -19,10 +20,12 @@ SIZES = {
 """Those of the demo."""
 
 
-def make_store(folder: Path, n_databases: int, *, seed_offset: int = 0) -> Path:
+def make_store(
+    folder: Path, n_databases: int, *, seed_offset: int = 0, sizes: Mapping[str, list[int]] = SIZES
+) -> Path:
     """The store of the first admitted seeds from `seed_offset` upward; what stands already is kept."""
     prior = find_prior("plurel")
-    settings = {**prior.preset(PRESET).model_dump(), **SIZES}
+    settings = {**prior.preset(PRESET).model_dump(), **sizes}
     generate_corpus(
         folder / "corpus",
         prior,

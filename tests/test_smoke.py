@@ -87,7 +87,7 @@ def test_a_second_run_does_no_work(tiny_study, tiny):
     assert again.n_trials_run == 0
     assert snapshot(folder) == before
     pd.testing.assert_frame_equal(again.results, first.results)
-    assert again.fit == first.fit
+    assert again.variants[0].fit == first.variants[0].fit
 
 
 @pytest.fixture

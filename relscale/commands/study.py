@@ -55,6 +55,11 @@ def _run_study(study: "StudyConfig", out: Path) -> None:
     from relscale.sweeps.summary import summary
 
     outcome = run_study(study, out)
-    console.print(summary(outcome.results, outcome.fit, outcome.scores, verdict_sentences(outcome.fit)))
+    for one in outcome.variants:
+        if one.variant.name:
+            console.rule(one.variant.name, align="left")
+        console.print(summary(one.results, one.fit, one.scores, verdict_sentences(one.fit)))
+    for sentence in outcome.comparison:
+        console.print(f"• {sentence}", markup=False)
     console.print(f"\nreport    {outcome.report}\nresults   {out / 'results.csv'}", soft_wrap=True)
     console.print(f"all runs  {outcome.open_tracking}", soft_wrap=True)

@@ -20,13 +20,14 @@ from safetensors.torch import load_file, save_file
 from relscale.model.config import PACE, ModelConfig
 from relscale.model.network import RelationalTransformer
 from relscale.model.official import read_state_dict, sizes_of
+from relscale.model.run_folder import PROGRESS
 from relscale.model.workers import spread_like, whole
 from relscale.platform import storage
 from relscale.platform.config import parse_config
 from relscale.platform.errors import ConfigError, DataError, ResumeError
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
-_MOMENTS, _PROGRESS = "training.safetensors", "training.json"
+_MOMENTS = "training.safetensors"
 _FREE_TRAINING = (*PACE, "n_threads", "micro_batch_size", "parallel")
 """The last two change in which order gradients are added up, no more than the number of workers does."""
 
@@ -70,7 +71,7 @@ def save_training(
         with storage.new_folder(folder) as draft:
             _write_model(draft, weights, about)
             save_file(moments, draft / _MOMENTS)
-            storage.write_json(draft / _PROGRESS, progress)
+            storage.write_json(draft / PROGRESS, progress)
 
 
 def load_model(path: Path | str) -> tuple[RelationalTransformer, dict[str, Any]]:
@@ -127,7 +128,7 @@ def load_training(
             if not found:
                 raise DataError(f"'{folder / _MOMENTS}' lacks '{prefix}*'; delete '{folder}' and run again.")
             optimizer.state[parameter] = {key: spread_like(v, parameter) for key, v in found.items()}
-    return storage.read_json(folder / _PROGRESS)
+    return storage.read_json(folder / PROGRESS)
 
 
 def training_folder(run_folder: Path, step: int) -> Path:

@@ -17,6 +17,8 @@ from typing import Any
 
 from relscale.platform import storage
 
+PROGRESS = "training.json"
+"""File of an unfinished state that says how far it is: step, and what else the loop must remember."""
 _METRICS = "metrics.jsonl"
 
 

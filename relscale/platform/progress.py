@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -27,14 +27,18 @@ Advance = Callable[..., None]
 
 
 @contextlib.contextmanager
-def bar(label: str, total: float, unit: str) -> Iterator[Advance]:
+def bar(
+    label: str, total: float, unit: str, above: Callable[[], RenderableType] | None = None
+) -> Iterator[Advance]:
     """Show the progress of `total` units of work; yields the function that advances it.
+
+    `above` draws what stands above the bar on a terminal.
 
     On a terminal it is a bar with the pace and the time left; elsewhere a line with them for a tenth of the
     work, five seconds apart at least, and one for its end, so that the log of a submitted job stays readable.
     """
     with (
-        _terminal_bar(label, total, unit)
+        _terminal_bar(label, total, unit, above)
         if console.is_terminal
         else _log_lines(label, total, unit) as advance
     ):
@@ -60,8 +64,21 @@ def stages(label: str) -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
+class _Below(Progress):
+    """Bars below something else."""
+
+    above: Callable[[], RenderableType] | None = None
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        if self.above is not None:
+            yield self.above()
+        yield from super().get_renderables()
+
+
 @contextlib.contextmanager
-def _terminal_bar(label: str, total: float, unit: str) -> Iterator[Advance]:
+def _terminal_bar(
+    label: str, total: float, unit: str, above: Callable[[], RenderableType] | None
+) -> Iterator[Advance]:
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}", style="bold"),
@@ -73,7 +90,8 @@ def _terminal_bar(label: str, total: float, unit: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", style="dim"),
     )
-    with Progress(*columns, console=console, speed_estimate_period=SECONDS_OF_PACE) as display:
+    with _Below(*columns, console=console, speed_estimate_period=SECONDS_OF_PACE) as display:
+        display.above = above
         task = display.add_task(f"{label:<12}", total=total, count=_count(0, total, unit), pace="", note="")
 
         def advance(amount: float = 1, note: str = "") -> None:

@@ -1,14 +1,18 @@
-"""Trial folders to tables: the results of a grid, and its training curves."""
+"""Trial folders to tables: the results of a grid, its losses by database, its training curves."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from relscale.platform import storage
-from relscale.platform.errors import DataError
 from relscale.sweeps.grid import Trial
 from relscale.sweeps.trial import finished
+
+_FIRST = ("n_databases", "tokens", "seed", "loss", "status", "reason")
+_POINT = ("n_databases", "tokens", "seed")
 
 
 def trial_folder(out: Path, trial: Trial) -> Path:
@@ -16,28 +20,66 @@ def trial_folder(out: Path, trial: Trial) -> Path:
     return out / "trials" / trial.key
 
 
-def collect_results(out: Path, trials: Sequence[Trial], failures: Mapping[str, str]) -> pd.DataFrame:
-    """The results table, one row per trial in the order of the grid; written as Parquet and CSV."""
-    rows = []
+def collect_results(
+    out: Path, trials: Sequence[Trial], failures: Mapping[str, str], settings: Mapping[str, Any] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The results of a grid, and the losses by held-out database.
+
+    Parameters
+    ----------
+    failures : {key: reason} of trials without a result.
+    settings : of the grid's variant; each becomes a column.
+
+    Returns
+    -------
+    results : one row per trial, by (n_databases, tokens, seed).
+    per_database : n_databases, tokens, seed, database, loss; one row per finished trial and database.
+    """
+    rows, by_database = [], []
     for trial in trials:
+        point = {"n_databases": trial.n_databases, "tokens": trial.tokens, "seed": trial.seed}
         result = finished(trial_folder(out, trial)) or {
-            "n_databases": trial.n_databases,
-            "tokens": trial.tokens,
-            "seed": trial.seed,
+            **point,
             "loss": None,
             "status": "failed",
             "reason": failures.get(trial.key, "the trial ended without a result"),
             "key": trial.key,
         }
+        by_database += [
+            {**point, "database": name, "loss": loss} for name, loss in result.get("per_database", {}).items()
+        ]
         rows.append({name: value for name, value in result.items() if name != "per_database"})
-    first = ["n_databases", "tokens", "seed", "loss", "status", "reason"]
-    table = pd.DataFrame(rows).sort_values(first[:3], ignore_index=True)
-    table = table[[*first, *table.columns.difference(first, sort=False)]].astype({"loss": "float64"})
-    storage.write_bytes(out / "results.parquet", table.to_parquet(index=False))
-    storage.write_text(out / "results.csv", table.to_csv(index=False))
-    if not (table["status"] == "ok").any():
-        raise DataError(f"every trial failed; the first: {table['reason'].iloc[0]}")
-    return table
+    table = pd.DataFrame(rows).sort_values(list(_POINT), ignore_index=True)
+    table = table[[*_FIRST, *table.columns.difference(_FIRST, sort=False)]].astype({"loss": "float64"})
+    per_database = pd.DataFrame(by_database, columns=[*_POINT, "database", "loss"])
+    return (
+        table.assign(**{name: str(value) for name, value in (settings or {}).items()}),
+        per_database.sort_values([*_POINT, "database"], ignore_index=True),
+    )
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as `path`.parquet and `path`.csv."""
+    storage.write_bytes(path.with_suffix(".parquet"), table.to_parquet(index=False))
+    storage.write_text(path.with_suffix(".csv"), table.to_csv(index=False))
+
+
+def reuse_results(out: Path, trials: Sequence[Trial], others: Sequence[Path]) -> int:
+    """Copy finished trials from the folders of other studies; how many.
+
+    A trial's folder is named by all that decides its result, so one of that name is the same trial.
+    """
+    count = 0
+    for trial in trials:
+        own = trial_folder(out, trial)
+        for other in others:
+            found = trial_folder(other, trial)
+            if finished(own) is None and finished(found) is not None:
+                shutil.rmtree(own, ignore_errors=True)
+                with storage.new_folder(own) as draft:
+                    shutil.copytree(found, draft, dirs_exist_ok=True)
+                count += 1
+    return count
 
 
 def collect_curves(out: Path, trials: Sequence[Trial]) -> pd.DataFrame:

@@ -51,7 +51,7 @@ class CorpusConfig(Config):
 
 
 class GridConfig(Config):
-    """The trials: every combination of the three axes."""
+    """The trials: every combination of the axes."""
 
     n_databases: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512, 1024)
     """N: trials train on the first N databases of the corpus, so smaller sets nest in larger ones."""
@@ -59,6 +59,18 @@ class GridConfig(Config):
     """S: training tokens, padding counted; rounded up to whole optimizer steps."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of initialisation and training order."""
+    axes: dict[str, tuple[Any, ...]] = Field(default={})
+    """Further axes: settings of corpus, sampler, model or training with their values, such as
+    {corpus.prior: [plurel, independent]}. Each combination gets the whole grid and laws of its own; all are
+    scored on the held-out databases of the study as it stands."""
+
+    @field_validator("axes")
+    @classmethod
+    def _with_different_values(cls, axes: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for setting, values in axes.items():
+            if not values or len({str(value) for value in values}) < len(values):
+                raise ValueError(f"the axis {setting} needs different values, at least one")
+        return axes
 
     @field_validator("n_databases", "tokens", "seeds")
     @classmethod
@@ -121,6 +133,20 @@ class TrialConfig(Config):
         return self
 
 
+class SweepConfig(Config):
+    """How the trials are run; nothing here changes a result."""
+
+    max_failures: int = Field(default=2, ge=0)
+    """Times that a trial whose process or node was lost is started again, from its last checkpoint."""
+    max_pending_minutes: float = Field(default=30.0, gt=0)
+    """Minutes in which no trial could be placed, after which the sweep ends and says what it waited for."""
+    max_hours: float | None = Field(default=None, gt=0)
+    """Hours after which the sweep ends; begun trials keep their last checkpoint, and the same command goes
+    on. null is no limit."""
+    reuse: tuple[Path, ...] = ()
+    """Folders of other studies whose finished trials are taken over where they are the same by content."""
+
+
 class StudyConfig(Config):
     """A whole study, in the order of its work."""
 
@@ -136,5 +162,6 @@ class StudyConfig(Config):
     zero_shot: ZeroShotConfig = ZeroShotConfig()
     analysis: AnalysisConfig = AnalysisConfig()
     trial: TrialConfig = TrialConfig()
+    sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -30,8 +30,10 @@ class Databases:
         return hashlib.sha256("".join(self.digests).encode()).hexdigest()[:16]
 
 
-def make_databases(config: StudyConfig, out: Path, run: Run, *, held_out: bool) -> Databases:
+def make_databases(config: StudyConfig, folder: Path, run: Run, *, held_out: bool) -> Databases:
     """Generate and tokenize the training databases of a study, or its held-out ones.
+
+    They lie in `folder`, their token store beside it in `folder`-store.
 
     Raises
     ------
@@ -41,10 +43,10 @@ def make_databases(config: StudyConfig, out: Path, run: Run, *, held_out: bool) 
     corpus = config.corpus
     n_databases = corpus.held_out_databases if held_out else max(config.grid.n_databases)
     first_seed = corpus.held_out_seed_offset if held_out else corpus.seed_offset
-    name = "held-out" if held_out else "corpus"
+    name = folder.name
     with bar(f"generate {name}", n_databases, "databases") as advance:
         index = generate_corpus(
-            out / name,
+            folder,
             find_prior(corpus.prior),
             corpus.generator,
             preset=corpus.preset,
@@ -61,7 +63,11 @@ def make_databases(config: StudyConfig, out: Path, run: Run, *, held_out: bool) 
     )
     with stages(f"tokenize {name}") as progress:
         store = tokenize_folders(
-            database_folders(out / name), out / f"{name}-store", config.text, progress=progress, run=run
+            database_folders(folder),
+            folder.with_name(f"{name}-store"),
+            config.text,
+            progress=progress,
+            run=run,
         )
     return _first(store, n_databases, config)
 

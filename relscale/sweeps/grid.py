@@ -21,11 +21,18 @@ class Trial:
     n_databases: int
     tokens: int
     seed: int
+    trunk: str | None = None
+    """Trials with equal trunks are branches of one run (schedule "wsd-branch"); None is a run of its own."""
+    recipe: str = ""
+    """Fingerprint of all settings but N, S and seed: only trials of one recipe make one law."""
+    variant: str = ""
+    """Name of the variant (see `relscale.sweeps.variants`)."""
 
     @property
     def label(self) -> str:
         """Short name for people, such as "N=8 S=1.05M seed=0"."""
-        return f"N={self.n_databases} S={human_count(self.tokens)} seed={self.seed}"
+        point = f"N={self.n_databases} S={human_count(self.tokens)} seed={self.seed}"
+        return f"{self.variant} {point}" if self.variant else point
 
 
 def whole_steps(tokens: int, tokens_per_step: int) -> int:
@@ -56,7 +63,13 @@ def _budgets(config: StudyConfig) -> list[int]:
 
 
 def plan_trials(
-    config: StudyConfig, *, databases: Sequence[str], held_out: Sequence[str], encoder: str, code: str
+    config: StudyConfig,
+    *,
+    databases: Sequence[str],
+    held_out: Sequence[str],
+    encoder: str,
+    code: str,
+    variant: str = "",
 ) -> list[Trial]:
     """Every trial of the study, longest first so that the last one to finish is a short one.
 
@@ -65,6 +78,7 @@ def plan_trials(
     config : the study.
     databases, held_out : digests of the training and held-out databases, in corpus order.
     encoder, code : fingerprints of the text encoder and of the code that trains and scores.
+    variant : name that the trials carry.
 
     Returns
     -------
@@ -85,16 +99,33 @@ def plan_trials(
         # Gradients are averaged in another order with another number of workers.
         "trial": config.trial.model_dump(),
     }
+    branches = config.training.schedule == "wsd-branch"
+    recipe = _address({name: part for name, part in common.items() if name != "held_out"})
     trials = [
         Trial(
             key=_address(common, databases=list(databases[:n]), tokens=tokens, seed=seed),
             n_databases=n,
             tokens=tokens,
             seed=seed,
+            trunk=_address(common, databases=list(databases[:n]), seed=seed) if branches else None,
+            recipe=recipe,
+            variant=variant,
         )
         for n, tokens, seed in product(config.grid.n_databases, _budgets(config), config.grid.seeds)
     ]
     return sorted(trials, key=lambda trial: (-trial.tokens, trial.n_databases, trial.seed))
+
+
+def chains(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Trials that must run one after the other, the shortest first, in the order of their first trial.
+
+    Branches of one trunk are a chain: each goes on from where the one before it begins to fall. Every other
+    trial is a chain of its own.
+    """
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(trial.trunk or trial.key, []).append(trial)
+    return [sorted(chain, key=lambda trial: trial.tokens) for chain in found.values()]
 
 
 def _address(common: dict[str, object], **own: object) -> str:

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ from ray import tune
 
 from relscale.platform.cluster import available_cpus
 from relscale.platform.errors import RelscaleError, ResourceError
-from relscale.sweeps.trial import TrialJob, run_trial
+from relscale.platform.progress import human_seconds
+from relscale.sweeps.config import SweepConfig
+from relscale.sweeps.trial import TrialJob, finished, run_trial
 
 OnReport = Callable[[str, dict[str, Any]], None]
 """Called with a trial's key and its latest line: step, tokens, loss, ..."""
 
-MAX_FAILURES = 2
-"""Times that a trial whose process or node was lost is started again; it goes on from its checkpoint."""
+Chain = Sequence[TrialJob]
+"""Trials that run one after the other, where Ray Tune sees one."""
 
 DRIVERS = "trial_driver"
 """Custom resource that a trial with workers of its own occupies, so that its waiting driver takes no CPU
@@ -25,13 +28,17 @@ from them. A cluster's head declares it; without it each driver takes a CPU of i
 
 
 class _Listener(tune.Callback):
-    """Hands each report to relscale; Tune calls it in the driver."""
+    """Hands each report to relscale, and watches for trials that cannot be placed; called in the driver."""
 
-    def __init__(self, on_report: OnReport) -> None:
-        self._on_report = on_report
+    def __init__(self, on_report: OnReport, watch: "_Watch") -> None:
+        self._on_report, self._watch = on_report, watch
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **_: Any) -> None:
-        self._on_report(trial.config["key"], result)
+        self._on_report(result["key"], result)
+
+    def on_step_begin(self, iteration: int, trials: list, **_: Any) -> None:
+        statuses = [trial.status for trial in trials]
+        self._watch.look(placed="PENDING" not in statuses or "RUNNING" in statuses, now=time.monotonic())
 
     def __reduce__(self) -> tuple:
         # Tune saves its callbacks for a restore that relscale does not use: trials resume by their own
@@ -39,53 +46,121 @@ class _Listener(tune.Callback):
         return tune.Callback, ()
 
 
-def run_trials(jobs: Sequence[TrialJob], folder: Path, on_report: OnReport) -> dict[str, str]:
+class _Watch(tune.Stopper):
+    """Ends a sweep that has run or waited for too long; `reason` says why it did."""
+
+    def __init__(self, limits: SweepConfig, asked: str, *, now: float) -> None:
+        self._limits, self._asked = limits, asked
+        self._started = self._placed = now
+        self.reason: str | None = None
+
+    def look(self, *, placed: bool, now: float) -> None:
+        """Note whether a trial has its place, at the time `now` in seconds."""
+        if placed:
+            self._placed = now
+        waited, ran = now - self._placed, (now - self._started) / 3600
+        if waited > 60 * self._limits.max_pending_minutes:
+            self.reason = (
+                f"no trial could be placed for {human_seconds(waited)}: one asks for {self._asked}; add such "
+                f"nodes, or lower what a trial asks for, and run the same command again"
+            )
+        if self._limits.max_hours is not None and ran > self._limits.max_hours:
+            self.reason = (
+                f"sweep.max_hours ({self._limits.max_hours:g}) is over; run the same command to go on"
+            )
+
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.reason is not None
+
+    def __reduce__(self) -> tuple:
+        return tune.stopper.NoopStopper, ()  # as `_Listener`
+
+
+def run_trials(
+    chains: Sequence[Chain], folder: Path, on_report: OnReport, limits: SweepConfig
+) -> dict[str, str]:
     """Run every job on the connected Ray.
 
     Parameters
     ----------
-    jobs : unfinished trials, in the order in which to start them.
+    chains : unfinished trials, in the order in which to start them; those of a chain one after the other.
     folder : for Ray Tune's own records.
     on_report : see `OnReport`; runs in this process.
+    limits : attempts and time.
 
     Returns
     -------
-    {key: reason} of the trials that failed; the others have left their result in their folders.
+    {key: reason} of the trials that have no result; the others have left it in their folders.
 
     Raises
     ------
     ResourceError : the cluster can never hold one trial.
     """
-    if not jobs:
+    if not chains:
         return {}
     _quieten()
-    by_key = {job.key: job for job in jobs}
-    documents = {key: job.model_dump(mode="json") for key, job in by_key.items()}
+    by_name = {chain[0].key: chain for chain in chains}
+    documents = {name: [job.model_dump(mode="json") for job in chain] for name, chain in by_name.items()}
+    failures: dict[str, str] = {}
 
-    def trainable(config: dict[str, Any]) -> None:
-        job = TrialJob.model_validate(documents[config["key"]])
-        try:
-            result = run_trial(job, lambda line: tune.report(line))
-        except RelscaleError as error:
-            # A cause that a retry cannot mend becomes this trial's answer; others end in Tune's errors.
-            tune.report({"failed": str(error)})
-        else:
-            tune.report({"held_out_loss": result["loss"], "tokens": job.tokens})
+    def hear(key: str, line: dict[str, Any]) -> None:
+        if "failed" in line:
+            failures[key] = line["failed"]
+        on_report(key, line)
 
-    resources, at_once = _resources(jobs[0])
+    resources, at_once = _resources(chains[0][0])
+    asked = ", ".join(f"{count:g} {name}" for name, count in resources.items() if count)
+    watch = _Watch(limits, asked, now=time.monotonic())
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        param_space={"key": tune.grid_search(list(by_key))},
+        tune.with_resources(lambda config: _run_chain(documents[config["chain"]]), resources),
+        param_space={"chain": tune.grid_search(list(by_name))},
         tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
         run_config=tune.RunConfig(
             name="trials",
             storage_path=str(folder.absolute()),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[_Listener(on_report)],
+            failure_config=tune.FailureConfig(max_failures=limits.max_failures),
+            callbacks=[_Listener(hear, watch)],
+            stop=watch,
         ),
     )
-    return _failures(tuner.fit(), by_key)
+    found = tuner.fit()
+    results = [found[place] for place in range(len(found))]
+    errors = {result.config["chain"]: result.error for result in results if result.config}
+    return _reasons(by_name, failures, errors, watch.reason)
+
+
+def _run_chain(documents: Sequence[Mapping[str, Any]]) -> None:
+    """What one Tune trial does, in its own process."""
+    for document in documents:
+        job = TrialJob.model_validate(document)
+        try:
+            result = run_trial(job, lambda line, key=job.key: tune.report({"key": key, **line}))  # type: ignore[misc]
+        except RelscaleError as error:
+            # A cause that a retry cannot mend becomes this trial's answer; others end in Tune's errors.
+            tune.report({"key": job.key, "failed": str(error)})
+        else:
+            tune.report({"key": job.key, "held_out_loss": result["loss"], "tokens": job.tokens})
+
+
+def _reasons(
+    chains: Mapping[str, Chain],
+    failures: Mapping[str, str],
+    errors: Mapping[str, Exception | None],
+    stopped: str | None,
+) -> dict[str, str]:
+    """Why each trial without a result has none: its own answer, a lost process, or the end of the sweep."""
+    reasons = {}
+    for name, chain in chains.items():
+        error = errors.get(name)
+        lost = str(error).strip().splitlines()[-1] if error is not None else None
+        for job in chain:
+            if finished(job.folder) is None:
+                reasons[job.key] = failures.get(job.key) or lost or stopped or "it ended without a result"
+    return reasons
 
 
 def _resources(job: TrialJob) -> tuple[dict[str, float], int]:
@@ -117,18 +192,6 @@ def _resources(job: TrialJob) -> tuple[dict[str, float], int]:
             f"start Ray with --resources '{{\"{DRIVERS}\": 64}}' or set trial.n_workers=0."
         )
     return {"cpu": 1}, max(1, min(at_once, cpus // (threads * job.trial.n_workers + 1)))
-
-
-def _failures(grid: Any, by_key: dict[str, TrialJob]) -> dict[str, str]:
-    failed = {}
-    for result in grid:
-        key = result.config["key"] if result.config else None
-        reason = (result.metrics or {}).get("failed")
-        if reason is None and result.error is not None:
-            reason = str(result.error).strip().splitlines()[-1]
-        if key in by_key and reason is not None:
-            failed[key] = reason
-    return failed
 
 
 def _quieten() -> None:

@@ -4,18 +4,25 @@ A trial's folder is named by its key. `result.json` is written last, so a folder
 and a trial with it is never run again.
 """
 
+import ast
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
 
 import relscale
 from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
+from relscale.model.run_folder import PROGRESS, trunk_folder
 from relscale.platform.config import Config
 from relscale.platform.storage import read_json, write_json
 from relscale.sweeps.config import TrialConfig
+
+if TYPE_CHECKING:
+    from relscale.model.job import PretrainJob
 
 RESULT = "result.json"
 Report = Callable[[dict[str, Any]], None]
@@ -40,6 +47,12 @@ class TrialJob(Config):
     """S."""
     seed: int
     """Of initialisation and order."""
+    recipe: str = ""
+    """Fingerprint of all settings but N, S and seed."""
+    trunk: str | None = None
+    """Name of the trunk that the trial is a branch of, if it is one."""
+    shorter: Path | None = None
+    """Folder of the next shorter trial of that trunk, to go on from where it begins to fall."""
     model: ModelConfig
     sampler: SamplerConfig
     training: TrainingConfig
@@ -72,6 +85,7 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
 
     if (result := finished(job.folder)) is not None:
         return result
+    trunk = job.shorter if job.shorter is not None and trunk_folder(job.shorter).is_dir() else None
     pretraining = PretrainJob(
         store=job.store,
         out=job.folder,
@@ -81,6 +95,7 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
         training=job.training,
         tokens=job.tokens,
         seed=job.seed,
+        trunk=trunk,
     )
     checkpoint = train(
         pretraining,
@@ -90,6 +105,7 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
         report=report,
     )
     trained = time.monotonic()
+    inherited = _tokens_of_trunk(trunk, pretraining) if trunk else 0
     result = {
         "n_databases": job.n_databases,
         "tokens": job.tokens,
@@ -98,32 +114,71 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
         "status": "ok",
         "reason": None,
         "key": job.key,
+        "recipe": job.recipe,
+        "trunk": job.trunk,
         "schedule_total_tokens": job.tokens,
-        "train_seconds": _train_seconds(read_metrics(job.folder)),
+        "tokens_trained": job.tokens - inherited,
+        **_exposure(read_json(job.folder / "seen.json")),
+        "train_seconds": _train_seconds(read_metrics(job.folder), inherited),
         "score_seconds": time.monotonic() - trained,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(job.folder / RESULT, result)
     return result
 
 
-def _train_seconds(lines: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds spent on the steps of a run, over all the sittings that it took."""
-    seconds, tokens = 0.0, 0
+def _tokens_of_trunk(trunk: Path, job: "PretrainJob") -> int:
+    """Tokens that a branch did not have to train on, since its trunk had."""
+    step = int(read_json(trunk_folder(trunk) / PROGRESS)["step"])
+    return step * job.training.batch_size * job.sampler.context_length
+
+
+def _exposure(seen: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Cells per database, and how often the run has shown a database's cells: the least, median and most."""
+    epochs = [entry["epochs"] for entry in seen]
+    return {
+        "tokens_per_database": mean(entry["cells"] for entry in seen),
+        "epochs_min": min(epochs),
+        "epochs_median": median(epochs),
+        "epochs_max": max(epochs),
+    }
+
+
+def _train_seconds(lines: Sequence[Mapping[str, Any]], inherited: int) -> float:
+    """Seconds spent on the steps of a run after its first `inherited` tokens, over all its sittings."""
+    seconds, tokens = 0.0, inherited
     for line in lines:
-        seconds += (line["tokens"] - tokens) / line["tokens_per_second"]
-        tokens = line["tokens"]
+        if line["tokens"] > tokens:
+            seconds += (line["tokens"] - tokens) / line["tokens_per_second"]
+            tokens = line["tokens"]
     return seconds
 
 
 def code_fingerprint() -> str:
-    """16 hexadecimal digits over the sources that decide a trial's numbers, and torch's version.
+    """16 hexadecimal digits over the code that decides a trial's numbers, and torch's version.
 
-    A change elsewhere (a figure, a message, the command line) keeps finished trials valid.
+    A change of comments, docstrings or layout, or elsewhere (a figure, the command line), keeps finished
+    trials valid.
     """
     package = Path(relscale.__file__).parent
     sources = [*sorted((package / "model").glob("*.py")), package / "platform" / "seeds.py"]
     sources += [package / "sweeps" / name for name in ("trial.py", "holdout.py")]
     total = hashlib.sha256(version("torch").encode())
     for source in sources:
-        total.update(source.name.encode() + source.read_bytes())
+        total.update(source.name.encode() + code_of(source.read_text()).encode())
     return total.hexdigest()[:16]
+
+
+def code_of(source: str) -> str:
+    """What a Python source does: its syntax tree without docstrings; comments and layout are not in it."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            said = [part for part in body if not _is_text(part)]
+            node.body = said  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -2,7 +2,7 @@ import pytest
 
 from relscale.platform.errors import ConfigError
 from relscale.sweeps.config import GridConfig, StudyConfig
-from relscale.sweeps.grid import check_grid, plan_trials, whole_steps
+from relscale.sweeps.grid import chains, check_grid, plan_trials, whole_steps
 
 SMALL = StudyConfig(
     grid=GridConfig(n_databases=(2, 4), tokens=(100_000, 1_000_000), seeds=(0, 1)),
@@ -56,6 +56,27 @@ def test_a_changed_database_changes_the_trials_that_use_it():
     before, after = keys(), keys(databases=["a", "b", "c", "new"])
     for (n, tokens, seed), key in before.items():
         assert (after[n, tokens, seed] == key) == (n <= 2)
+
+
+def test_trials_of_a_one_cycle_schedule_are_runs_of_their_own():
+    assert chains(plan()) == [[trial] for trial in plan()]
+    assert {trial.trunk for trial in plan()} == {None}
+
+
+def test_branches_of_a_trunk_are_a_chain_from_short_to_long():
+    training = SMALL.training.replace(schedule="wsd-branch", warmup_steps=3)
+    found = chains(plan(SMALL.replace(training=training.model_dump())))
+    assert len(found) == 4, "one for each N and seed"
+    for chain in found:
+        assert [trial.tokens for trial in chain] == [49 * 2048, 489 * 2048]
+        assert len({(trial.n_databases, trial.seed, trial.trunk) for trial in chain}) == 1
+
+
+def test_a_recipe_is_all_but_the_point():
+    (recipe,) = {trial.recipe for trial in plan()}
+    assert {trial.recipe for trial in plan(databases=["x", "y"], held_out=("z",))} == {recipe}
+    wider = SMALL.replace(model=SMALL.model.replace(d_model=512).model_dump())
+    assert {trial.recipe for trial in plan(wider)} != {recipe}
 
 
 def test_budgets_that_are_the_same_steps_are_refused():
