@@ -13,7 +13,7 @@ from relscale.commands.analysis import fit
 from relscale.commands.compare import compare
 from relscale.commands.data import generate, inspect, tokenize
 from relscale.commands.network import evaluate, pretrain
-from relscale.commands.planning import plan
+from relscale.commands.planning import doctor, plan
 from relscale.commands.study import demo, settings, sweep
 from relscale.platform.errors import RelscaleError
 
@@ -35,7 +35,20 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit()
 
 
-for command in (demo, generate, inspect, tokenize, pretrain, plan, sweep, fit, compare, evaluate, settings):
+for command in (
+    demo,
+    generate,
+    inspect,
+    tokenize,
+    pretrain,
+    plan,
+    doctor,
+    sweep,
+    fit,
+    compare,
+    evaluate,
+    settings,
+):
     app.command()(command)
 
 

@@ -1,5 +1,6 @@
 """The documents tell the truth: their commands run, their links lead somewhere."""
 
+import json
 import re
 import shlex
 import sys
@@ -68,6 +69,16 @@ def test_the_tour_of_the_pipeline_runs_as_written(tour, monkeypatch):
     assert len(list((made / "corpus" / "databases").iterdir())) == 4
     assert (made / "run" / "final" / "model.safetensors").is_file()
     assert (made / "fit" / "report.html").is_file()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_planning_runs_as_written(tour, monkeypatch):
+    run_commands(ROOT / "docs" / "planning.md", monkeypatch)
+    plan = json.loads((tour / "runs" / "paper-plan.json").read_text())
+    assert len(plan["trials"]) == 56
+    assert plan["new_tokens"] == sum(trial["tokens"] for trial in plan["trials"]) == 532_676_608_000
+    assert sum(stage["hours"] for stage in plan["stages"]) == pytest.approx(plan["hours"])
 
 
 def test_every_make_target_of_the_readme_exists():

@@ -116,6 +116,7 @@ def test_torch_stays_with_the_model(path):
     [
         ("relscale, relscale.cli", {"torch", "ray", "mlflow", "pandas", "numpy"}),
         ("relscale.sweeps.config, relscale.sweeps.grid", {"torch", "ray", "mlflow", "pandas"}),
+        ("relscale.sweeps.budget, relscale.sweeps.measure", {"torch", "ray", "mlflow"}),
         ("relscale.analysis.report, relscale.analysis.inspection_corpus", {"torch", "ray", "mlflow"}),
         ("relscale.model.sampler, relscale.model.store", {"torch", "ray"}),
         ("relscale.generation.database", {"torch", "ray"}),

@@ -66,3 +66,35 @@ def _trials_here(study: "StudyConfig") -> int | None:
         return None
     cpus = study.cluster.num_cpus or os.cpu_count() or 1
     return trials_at_once(needs_of(study), [{"CPU": cpus}]) or None
+
+
+def doctor(
+    config: StudyFile,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder that the study would be run into.")
+    ] = Path("runs"),
+    set_: Set = None,
+) -> None:
+    """Whether a study can run here, and what to mend: one line a check, exit code 2 if one fails.
+
+    Looks at the settings, the seeds, the versions, the text encoder, the first databases, the folder and its
+    free space, the tracking server, what a submitted job would upload, and the cluster: whether a trial can
+    be placed, how many at once, and whether every node has relscale and sees the folder. Leaves nothing but a
+    point in the experiment "relscale doctor" of a tracking server.
+    """
+    study = load_study(config, set_)
+    from rich.text import Text
+
+    from relscale.platform.progress import console
+    from relscale.sweeps.doctor import examine
+
+    styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+    n_failed = 0
+    for finding in examine(study, out):
+        line = Text(f"{finding.status:<5}", style=styles[finding.status])
+        console.print(line.append(f"{finding.check:<14}{finding.sentence}", style="default"), soft_wrap=True)
+        n_failed += finding.status == "fail"
+    if n_failed:
+        console.print(f"\n{n_failed} check{'s' if n_failed > 1 else ''} failed; mend that before the sweep.")
+        raise typer.Exit(2)
+    console.print("\nNothing stands in the way.")

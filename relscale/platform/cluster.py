@@ -4,7 +4,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -39,7 +40,8 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
 
     Raises
     ------
-    ResourceError : the address is malformed, does not answer within 5 seconds, or refuses.
+    ResourceError : the address is malformed, does not answer within 5 seconds, or refuses; no local Ray
+        comes up.
     """
     import ray
 
@@ -70,14 +72,20 @@ def _start_local(num_cpus: int | None) -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     # Workers must not warn on their own output about accelerators that are absent.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=256 * 2**20,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=256 * 2**20,
+        )
+    except Exception as error:  # Ray names no kind for a node that does not come up
+        reason = " ".join(str(error).split())[:200]
+        raise ResourceError(
+            f"no local Ray could be started ({reason}); run again when the machine is less busy."
+        ) from error
 
 
 def _attach(address: str) -> None:
@@ -125,3 +133,42 @@ def available_cpus() -> int:
     import ray
 
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def node_resources() -> dict[str, dict[str, float]]:
+    """{node: what it declares} of the living nodes of the connected cluster."""
+    import ray
+
+    return {node["NodeID"]: dict(node["Resources"]) for node in ray.nodes() if node["Alive"]}
+
+
+def on_each_node(
+    function: Callable[..., Any], *arguments: Any, seconds: float = 15.0
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Call `function(*arguments)` once on each living node, beside whatever runs there.
+
+    Returns
+    -------
+    {node: result}, and {node: reason} of those that failed or took more than so many seconds.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    calls = {
+        node: task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        ).remote(*arguments)
+        for node in node_resources()
+    }
+    ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=seconds)
+    results, failures = {}, dict.fromkeys(calls, f"no answer within {seconds:g} s")
+    for node, call in calls.items():
+        if call not in ready:
+            continue
+        try:
+            results[node] = ray.get(call)
+            del failures[node]
+        except ray.exceptions.RayError as error:  # the function's own exceptions among them
+            failures[node] = str(error).strip().splitlines()[-1]
+    return results, failures

@@ -36,12 +36,18 @@ ENDLESS = 10**15
 
 
 def measure_parts(
-    config: StudyConfig, folder: Path, *, tokens_per_second: float | None, store: Path | None
+    config: StudyConfig,
+    folder: Path,
+    *,
+    seconds: float = SAMPLE_SECONDS,
+    tokens_per_second: float | None = None,
+    store: Path | None = None,
 ) -> list[Part]:
     """The study's variants with what their databases and tokens cost, measured in `folder`, equal ones once.
 
     Parameters
     ----------
+    seconds : for which databases are made.
     tokens_per_second : pace of training, so that nothing is trained; None measures it.
     store : token store of the study's corpus; None counts the cells of the databases that are made.
     """
@@ -53,7 +59,7 @@ def measure_parts(
         trials = grid_of(own)
         corpus = own.corpus.fingerprint()
         if corpus not in samples:
-            samples[corpus] = sample_databases(own, folder / corpus, seconds=SAMPLE_SECONDS)
+            samples[corpus] = sample_databases(own, folder / corpus, seconds=seconds)
         sample, databases = samples[corpus]
         network = "".join(group.fingerprint() for group in (own.model, own.sampler, own.training))
         if tokens_per_second is not None:

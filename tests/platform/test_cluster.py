@@ -1,6 +1,8 @@
+import time
+
 import pytest
 
-from relscale.platform.cluster import available_cpus, connect
+from relscale.platform.cluster import available_cpus, connect, node_resources, on_each_node
 from relscale.platform.errors import ResourceError
 
 
@@ -27,3 +29,19 @@ def test_a_connected_process_keeps_its_connection(ray_session):
     with connect("127.0.0.1:9"):
         assert available_cpus() == 2
     assert ray.is_initialized()
+
+
+def _halved(number: int) -> float:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number / 2
+
+
+@pytest.mark.ray
+def test_every_node_answers_or_says_why_not(ray_session):
+    (node,) = node_resources()
+    assert node_resources()[node]["CPU"] == 2
+    assert on_each_node(_halved, 4) == ({node: 2.0}, {})
+    assert on_each_node(_halved, 3) == ({}, {node: "ValueError: 3 is odd"})
+    results, failures = on_each_node(time.sleep, 2, seconds=0.1)
+    assert results == {} and failures == {node: "no answer within 0.1 s"}
