@@ -230,7 +230,8 @@ def check_tracking(config: TrackingConfig) -> None:
 def _client(uri: str) -> "MlflowClient":
     # MLflow announces each schema migration of a new SQLite file.
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **HTTP}.items():
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    for name, value in {**quiet, **HTTP}.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
