@@ -143,7 +143,7 @@ def node_resources() -> dict[str, dict[str, float]]:
 
 
 def on_each_node(
-    function: Callable[..., Any], *arguments: Any, seconds: float = 15.0
+    function: Callable[..., Any], *arguments: Any, seconds: float = 30.0
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Call `function(*arguments)` once on each living node, beside whatever runs there.
 

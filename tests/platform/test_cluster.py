@@ -37,11 +37,15 @@ def _halved(number: int) -> float:
     return number / 2
 
 
+def _slow() -> None:
+    time.sleep(3)
+
+
 @pytest.mark.ray
 def test_every_node_answers_or_says_why_not(ray_session):
     (node,) = node_resources()
     assert node_resources()[node]["CPU"] == 2
     assert on_each_node(_halved, 4) == ({node: 2.0}, {})
     assert on_each_node(_halved, 3) == ({}, {node: "ValueError: 3 is odd"})
-    results, failures = on_each_node(time.sleep, 2, seconds=0.1)
+    results, failures = on_each_node(_slow, seconds=0.1)
     assert results == {} and failures == {node: "no answer within 0.1 s"}
