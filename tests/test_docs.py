@@ -29,6 +29,8 @@ def tour(tmp_path, monkeypatch) -> Path:
     rows = [f"{n},{s},0,{0.4 + 0.1 / n + 1e4 / s}" for n in (2, 4, 8) for s in (65536, 131072, 262144)]
     table = "\n".join(["n_databases,tokens,seed,loss", *rows])
     (tmp_path / "runs" / "demo" / "results.csv").write_text(table)
+    (tmp_path / "runs" / "other").mkdir()
+    (tmp_path / "runs" / "other" / "results.csv").write_text(table.replace(",0.", ",0.0"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -79,6 +81,17 @@ def test_planning_runs_as_written(tour, monkeypatch):
     assert len(plan["trials"]) == 56
     assert plan["new_tokens"] == sum(trial["tokens"] for trial in plan["trials"]) == 532_676_608_000
     assert sum(stage["hours"] for stage in plan["stages"]) == pytest.approx(plan["hours"])
+
+
+def test_comparing_studies_runs_as_written(tour, monkeypatch):
+    run_commands(ROOT / "docs" / "tracking.md", monkeypatch)
+    assert (tour / "runs" / "compared" / "compare.html").is_file()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tour / 'runs' / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'compare demo and other'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.tags["verdict.tokens.other-demo"] == "no_law"
 
 
 def test_every_make_target_of_the_readme_exists():
