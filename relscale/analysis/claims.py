@@ -1,10 +1,9 @@
 """Which law the slices of an axis support: along the frontier, along the grid's boundary, or none."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from relscale.analysis.frontier import EDGE, INTERIOR, UNIT, Minima, View
+from relscale.analysis.points import Law, boundary_law, frontier_law
 from relscale.analysis.projection import MIN_POINTS, AxisFit, too_few_points
 from relscale.analysis.results import AnalysisError
 from relscale.analysis.ushape import MIN_DOF, Shape, is_constant
@@ -15,56 +14,37 @@ COMFORTABLE_SLICES = 6
 MIN_OCTAVES = 4
 
 
-@dataclass(slots=True, kw_only=True)
-class Law:
-    """The points of one axis' law, taken from the frontier or along the boundary of the grid."""
-
-    status: str
-    x: np.ndarray
-    """(n,) values of the axis in its `UNIT`."""
-    loss: np.ndarray
-    weights: np.ndarray
-    """(n,) inverse variances up to a factor; 0 leaves a slice out."""
-    noise_dof: int
-    """Degrees of freedom of the seeds behind the points: sum of runs - 1."""
-    warnings: list[dict[str, str]] = field(default_factory=list)
-
-    def warn(self, code: str, message: str) -> None:
-        self.warnings.append({"code": code, "message": message})
-
-
-def choose_law(slices: View, found: Minima, shape: Shape, boundary_shape: str) -> Law:
+def choose_law(slices: View, found: Minima, shape: Shape, boundary_shape: str, systematic: np.ndarray) -> Law:
     """Frontier law, boundary law, or the AnalysisError that says why neither is claimed.
 
-    `boundary_shape` is the shape of the loss along the largest value of the other axis.
+    `boundary_shape` is the shape of the loss along the largest value of the other axis; `systematic` (I,)
+    are errors of the losses at the minima (see `relscale.analysis.windows`).
     """
     if len(slices.at) < MIN_POINTS:
         raise too_few_points(slices.axis, slices.at)
     n_interior = int((found.status == INTERIOR).sum())
     if shape.verdict in ("u_shape", "inconclusive") and n_interior:
-        law = _frontier_law(slices, found, shape)
+        if n_interior < MIN_POINTS:
+            raise _no_frontier(slices, found)
+        law = frontier_law(slices, found, systematic)
+        _warn_of_frontier(law, slices, shape)
     else:
         at_high_end = bool(np.all((found.status == EDGE) & (found.index == len(slices.x) - 1)))
         if not (at_high_end or shape.verdict in ("decreasing", "flat")):
             raise _no_frontier(slices, found)
-        law = _boundary_law(slices, found, shape, boundary_shape)
+        law = boundary_law(slices)
+        if len(law.x) < MIN_POINTS:
+            raise too_few_points(slices.axis, law.x * UNIT[slices.axis])
+        # It must fall all the way to be one.
+        if law.loss.argmin() != len(law.loss) - 1 and boundary_shape != "decreasing":
+            raise _no_frontier(slices, found)
+        _warn_of_boundary(law, slices, shape)
     _refuse_noise(law, slices)
     return law
 
 
-def _frontier_law(slices: View, found: Minima, shape: Shape) -> Law:
-    loss = np.where(found.status == INTERIOR, found.loss_opt, 0.0)
-    n_interior, n = int((found.status == INTERIOR).sum()), len(slices.at)
-    if n_interior < MIN_POINTS:
-        raise _no_frontier(slices, found)
-    lowest = slices.counts[np.arange(len(slices.at)), found.index]
-    law = Law(
-        status="ok",
-        x=slices.at / UNIT[slices.axis],
-        loss=loss,
-        weights=found.loss_weight,
-        noise_dof=int((lowest - 1)[found.status == INTERIOR].sum()),
-    )
+def _warn_of_frontier(law: Law, slices: View, shape: Shape) -> None:
+    n_interior, n = int(law.used.sum()), len(slices.at)
     if n_interior < COMFORTABLE_SLICES:
         few = n_interior < MIN_POINTS_INTERVAL
         reported = "no interval is reported" if few else "the interval is indicative"
@@ -79,19 +59,9 @@ def _frontier_law(slices: View, found: Minima, shape: Shape) -> Law:
             f"axis {slices.axis}: only {shape.n_u} of {shape.n_tested} slices are U-shaped beyond seed "
             f"noise; the minima over {slices.other} may be chance",
         )
-    return law
 
 
-def _boundary_law(slices: View, found: Minima, shape: Shape, boundary_shape: str) -> Law:
-    """The law along the largest value of the other axis; it must fall all the way to be one."""
-    there = slices.counts[:, -1] > 0
-    x, loss, counts = slices.at[there] / UNIT[slices.axis], slices.means[there, -1], slices.counts[there, -1]
-    if len(x) < MIN_POINTS:
-        raise too_few_points(slices.axis, slices.at[there])
-    if loss.argmin() != len(loss) - 1 and boundary_shape != "decreasing":
-        raise _no_frontier(slices, found)
-    dof = int((counts - 1).sum())
-    law = Law(status="boundary", x=x, loss=loss, weights=counts.astype(np.float64), noise_dof=dof)
+def _warn_of_boundary(law: Law, slices: View, shape: Shape) -> None:
     n = len(slices.at)
     if len(slices.x) == 1:
         only = human_count(slices.x[0])
@@ -102,7 +72,6 @@ def _boundary_law(slices: View, found: Minima, shape: Shape, boundary_shape: str
             f"axis {slices.axis}: no U-shape in {n - shape.n_u} of {n} slices; reporting the slice at "
             f"{slices.other}={human_count(slices.x[-1])} as a boundary law",
         )
-    return law
 
 
 def _no_frontier(slices: View, found: Minima) -> AnalysisError:
@@ -137,18 +106,17 @@ def _refuse_noise(law: Law, slices: View) -> None:
     """Refuse a law through points that seed noise alone explains."""
     if not slices.noise_sd or slices.noise_dof < MIN_DOF:
         return
-    used = law.weights > 0
-    if is_constant(law.loss[used], slices.noise_sd**2 / law.weights[used]):
+    if is_constant(law.loss[law.used], slices.noise_sd**2 / law.weights[law.used]):
         raise AnalysisError(
             "exponent_at_bound",
-            f"axis {slices.axis}: its {used.sum()} losses differ by no more than seed noise (SD "
+            f"axis {slices.axis}: its {law.used.sum()} losses differ by no more than seed noise (SD "
             f"{slices.noise_sd:.2g}); data are consistent with flat behaviour",
         )
 
 
-def warn_of_limits(law: Law, fit: AxisFit, axis: str) -> None:
+def warn_of_limits(law: Law, fit: AxisFit) -> None:
     """Records for a law that the points allow but hardly determine."""
-    used = law.weights > 0
+    used, axis = law.used, law.axis
     octaves = float(np.log2(law.x[used].max() / law.x[used].min()))
     if used.sum() < MIN_POINTS_INTERVAL and law.status == "boundary":
         law.warn(

@@ -10,9 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from relscale.analysis.fit import fit_results
-from relscale.analysis.frontier import AXES, UNIT, Grid, minima, view
-from relscale.analysis.projection import search
+from relscale.analysis.frontier import AXES, Grid, View, minima, view
+from relscale.analysis.intervals import percentiles
+from relscale.analysis.points import Law, boundary_law, frontier_law
 from relscale.analysis.studies import Study
+from relscale.analysis.windows import systematic_error, window_minima
 from relscale.platform.seeds import Purpose, stream
 
 MIN_COMMON_POINTS = 4
@@ -37,7 +39,14 @@ def fit_studies(studies: Sequence[Study], *, n_boot: int = 1000, seed: int = 0) 
         Fitted(
             study=study,
             grid=Grid.from_table(study.table),
-            fit=fit_results(study.table, n_boot=n_boot, seed=seed),
+            fit=fit_results(
+                study.table,
+                n_boot=n_boot,
+                seed=seed,
+                allow_missing=True,
+                per_database=study.per_database,
+                surfaces=False,
+            ),
             number=number,
         )
         for number, study in enumerate(studies)
@@ -155,36 +164,28 @@ def _exponents(first: Fitted, second: Fitted, axis: str, draws: Draws) -> dict[s
         return record | {"verdict": "unlike_laws"}
     if draws is None or None in (laws[0]["ci95"], laws[1]["ci95"]):
         return record | {"verdict": "no_interval"}
-    status = laws[0]["status"]
-    drawn = _alphas(second, axis, status, draws[1]) - _alphas(first, axis, status, draws[0])
+    refitted = [_law(one, axis, laws[0]["status"]) for one in (first, second)]
+    alphas = [
+        law.refit(slices, means if axis == "n_databases" else means.swapaxes(1, 2))[2]
+        for (slices, law), means in zip(refitted, draws, strict=True)
+    ]
+    drawn = alphas[1] - alphas[0]
     valid = np.isfinite(drawn)
     record["failed_draws"] = float(1 - valid.mean())
     if record["failed_draws"] > MAX_FAILED_DRAWS:
         return record | {"verdict": "no_interval"}
-    dof = min(_law_dof(one, law) for one, law in zip((first, second), laws, strict=True))
-    low, high = _interval(drawn[valid], dof)
+    dof = max(1, min(law.noise_dof for _, law in refitted))
+    low, high = percentiles(drawn[valid], dof).tolist()
     return record | {"verdict": _verdict(low, high), "ci95": [low, high]}
 
 
-def _law_dof(one: Fitted, law: Mapping[str, Any]) -> int:
-    """Degrees of freedom of the seeds behind a law's points."""
-    extra_runs = one.grid.noise_dof / (one.grid.counts > 0).sum()
-    return max(1, round(len(law["points"]) * extra_runs))
-
-
-def _alphas(one: Fitted, axis: str, status: str, draws: np.ndarray) -> np.ndarray:
-    """(b,) exponent of the axis' law in each draw of the means (b, I, J); NaN where there is none."""
+def _law(one: Fitted, axis: str, status: str) -> tuple[View, Law]:
+    """The slices of an axis, and the law that its fit has claimed, to be refitted to other means."""
     slices = view(one.grid, axis)
-    means = draws if axis == "n_databases" else draws.swapaxes(1, 2)
-    x = slices.at / UNIT[axis]
-    if status == "ok":
-        found = minima(slices.x, means, slices.counts)
-        weights = found.loss_weight
-        return search(x, np.where(weights > 0, found.loss_opt, 0.0), weights)[2]
-    there = slices.counts[:, -1] > 0
-    loss = means[:, there, -1]
-    weights = np.broadcast_to(slices.counts[there, -1].astype(np.float64), loss.shape)
-    return search(x[there], loss, weights)[2]
+    if status == "boundary":
+        return slices, boundary_law(slices)
+    found = minima(slices.x, slices.means, slices.counts)
+    return slices, frontier_law(slices, found, systematic_error(window_minima(slices, found)))
 
 
 def _losses(
@@ -247,14 +248,8 @@ def _two_way(each: np.ndarray, n_boot: int, seed: int) -> list[float] | None:
         return None
     points = _resampled(n_boot, n, stream(seed, Purpose.BOOTSTRAP, _POINTS))
     databases = _databases_drawn(n_boot, d, seed)
-    return _interval(np.einsum("bn,nd,bd->b", points, each, databases, optimize=True), n - 1)
-
-
-def _interval(draws: np.ndarray, dof: int) -> list[float]:
-    """95 % percentiles, widened as Student's t widens the normal (Hesterberg 2015, arXiv:1411.5279)."""
-    level = 100 * stats.norm.cdf(stats.t.ppf(0.025, dof))
-    low, high = np.percentile(draws, [level, 100 - level])
-    return [float(low), float(high)]
+    means = np.einsum("bn,nd,bd->b", points, each, databases, optimize=True)
+    return [float(end) for end in percentiles(means, n - 1)]
 
 
 def _verdict(low: float, high: float) -> str:

@@ -1,34 +1,36 @@
 """Scaling laws of a results table: one law per axis with its interval, or the reason why there is none."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from relscale.analysis.claims import MIN_POINTS_INTERVAL, Law, choose_law, warn_of_limits
-from relscale.analysis.frontier import (
-    AXES,
-    STATUS,
-    UNIT,
-    Grid,
-    Minima,
-    View,
-    minima,
-    ridge_exponent,
-    view,
-)
-from relscale.analysis.laws import power_law
-from relscale.analysis.projection import AxisFit, fit_axis, search
-from relscale.analysis.results import AnalysisError, check_results
+from relscale.analysis.axis import NAMES, AxisData, fit_law
+from relscale.analysis.completeness import missing_points, refuse_incomplete
+from relscale.analysis.forecast import forecast_records
+from relscale.analysis.frontier import AXES, Grid, minima, view
+from relscale.analysis.per_database import database_means
+from relscale.analysis.projection import AxisFit, fit_axis
+from relscale.analysis.results import check_results
+from relscale.analysis.ridge import consistency, ridge_record
 from relscale.analysis.surfaces import fit_surfaces, unique_tokens
-from relscale.analysis.ushape import Shape, axis_shape
+from relscale.analysis.ushape import axis_shape
+from relscale.analysis.windows import systematic_error, window_minima
 from relscale.platform.seeds import Purpose, stream
 
-__all__ = ["AxisFit", "fit_axis", "fit_results"]
+__all__ = ["AxisFit", "Fit", "fit_axis", "fit_results", "fit_with_draws"]
 
-N_BAND = 41
-MAX_FAILED_DRAWS = 0.05
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A fit and the draws behind its intervals."""
+
+    entry: dict[str, Any]
+    """The content of fit.json."""
+    draws: dict[str, pd.DataFrame]
+    """By axis: columns E, A, alpha, one row a bootstrap draw, NaN where it had no law; only fitted axes."""
 
 
 def fit_results(
@@ -37,6 +39,9 @@ def fit_results(
     n_boot: int = 1000,
     seed: int = 0,
     drop_nonfinite: bool = False,
+    allow_missing: bool = False,
+    per_database: pd.DataFrame | None = None,
+    forecasts: Sequence[tuple[str, float]] = (),
     surfaces: bool = True,
 ) -> dict[str, Any]:
     """Fit L = E + A x^-alpha along both axes of a results table, and say what the data do not support.
@@ -45,149 +50,139 @@ def fit_results(
     ----------
     results : one row a run, columns as in `relscale.analysis.results.COLUMNS`.
     n_boot : draws of the bootstrap over seeds; 0 for no intervals.
-    seed : root seed of the bootstrap and of the U-shape's simulations.
+    seed : root seed of the bootstrap, of the starts and of the U-shape's simulations.
     drop_nonfinite : drop rows without a usable loss instead of refusing them.
+    allow_missing : fit a grid with points that no run finished, and list them under "missing".
+    per_database : losses by held-out database (see `load_per_database`); they are resampled as well, jointly
+        for all runs.
+    forecasts : (axis, x) at which the laws are to be read, in databases or tokens.
     surfaces : fit whole surfaces too, which takes seconds; "surface" is None otherwise.
 
     Returns
     -------
-    The content of fit.json, ready for JSON: "axes", "ridge", "surface", "rows", "noise", "settings".
-    The axis n_databases is the law of the minimum over tokens, and the other way round; coefficients
-    of tokens are for billions. A number that the data do not give is None.
+    The content of fit.json, ready for JSON: "axes", "ridge", "surface", "rows", "noise", "settings",
+    "missing", "forecasts". The axis n_databases is the law of the minimum over tokens, and the other way
+    round; coefficients of tokens are for billions. A number that the data do not give is None.
 
     Raises
     ------
-    AnalysisError : the table itself is unusable (see `check_results`). A table that is only too small
-        or too noisy raises nothing: its axes have status "failed" and a code.
+    AnalysisError : the table itself is unusable (see `check_results`), incomplete_grid, missing_database. A
+        table that is only too small or too noisy raises nothing: its axes have status "failed" and a code.
 
     Source: PluRel arXiv:2602.04029 (laws along the frontier of each axis).
     """
+    return fit_with_draws(
+        results,
+        n_boot=n_boot,
+        seed=seed,
+        drop_nonfinite=drop_nonfinite,
+        allow_missing=allow_missing,
+        per_database=per_database,
+        forecasts=forecasts,
+        surfaces=surfaces,
+    ).entry
+
+
+def fit_with_draws(
+    results: pd.DataFrame,
+    *,
+    n_boot: int = 1000,
+    seed: int = 0,
+    drop_nonfinite: bool = False,
+    allow_missing: bool = False,
+    per_database: pd.DataFrame | None = None,
+    forecasts: Sequence[tuple[str, float]] = (),
+    surfaces: bool = True,
+) -> Fit:
+    """`fit_results` with the bootstrap draws of each axis' law."""
     table, rows = check_results(results, drop_nonfinite=drop_nonfinite)
+    missing = missing_points(results, table)
+    if not allow_missing:
+        refuse_incomplete(results, missing)
     grid = Grid.from_table(table)
+    if per_database is not None:
+        grid = replace(grid, by_database=database_means(per_database, table, grid))
     draws = None
     if grid.noise_sd is not None and n_boot > 0:
         draws = grid.resampled_means(n_boot, rng=stream(seed, Purpose.BOOTSTRAP, 0))
+    axes = _axes(grid, draws, seed)
+    laws = {
+        axis: fit_law(data, n_boot=n_boot, seed=seed, number=number)
+        for number, (axis, data) in enumerate(axes.items())
+    }
+    if draws is None and n_boot > 0:
+        for entry, _ in laws.values():
+            entry["warnings"].append(_single_seed())
+    return Fit(
+        entry={
+            "axes": {axis: entry for axis, (entry, _) in laws.items()},
+            "ridge": _ridges(axes, laws),
+            "surface": fit_surfaces(grid, unique_tokens(table, grid)) if surfaces else None,
+            "rows": {"read": rows.read, "used": rows.used, "dropped": rows.dropped, "reasons": rows.reasons},
+            "noise": {"sd": grid.noise_sd, "dof": grid.noise_dof},
+            "settings": {"n_boot": n_boot, "seed": seed, "interval": _interval_name(grid, draws)},
+            "missing": missing,
+            "forecasts": forecast_records({axis: entry for axis, (entry, _) in laws.items()}, forecasts),
+        },
+        draws={
+            axis: pd.DataFrame(dict(zip(NAMES, drawn, strict=True)))
+            for axis, (_, drawn) in laws.items()
+            if drawn is not None
+        },
+    )
+
+
+def _axes(grid: Grid, draws: np.ndarray | None, seed: int) -> dict[str, AxisData]:
+    """The slices of both axes, what was found in them, and their resampled means."""
     views = {axis: view(grid, axis) for axis in AXES}
     shapes = {
         axis: axis_shape(views[axis], rng=stream(seed, Purpose.BOOTSTRAP, 1, number))
         for number, axis in enumerate(AXES)
     }
-    axes, ridge = {}, {}
+    jackknife = grid.jackknife_means()
+    axes = {}
     for axis, slices in views.items():
-        means = draws if draws is None or axis == "n_databases" else draws.swapaxes(1, 2)
         found = minima(slices.x, slices.means, slices.counts)
-        axes[axis] = _axis(slices, found, shapes, means)
-        ridge[axis] = _ridge(slices, found, shapes[axis], means)
-    if draws is None and n_boot > 0:
-        for entry in axes.values():
-            entry["warnings"].append(_single_seed())
-    return {
-        "axes": axes,
-        "ridge": {"tokens_of_n": ridge["n_databases"], "n_of_tokens": ridge["tokens"]},
-        "surface": fit_surfaces(grid, unique_tokens(table, grid)) if surfaces else None,
-        "rows": {"read": rows.read, "used": rows.used, "dropped": rows.dropped, "reasons": rows.reasons},
-        "noise": {"sd": grid.noise_sd, "dof": grid.noise_dof},
-        "settings": {"n_boot": n_boot, "seed": seed, "interval": "95 % percentiles over resampled seeds"},
-    }
-
-
-def _axis(slices: View, found: Minima, shapes: dict[str, Shape], draws: np.ndarray | None) -> dict[str, Any]:
-    shape = shapes[slices.axis]
-    entry: dict[str, Any] = {
-        "status": "failed",
-        "code": None,
-        **dict.fromkeys(("E", "A", "alpha", "ci95")),
-        "u_shape": "monotone" if shape.verdict in ("decreasing", "increasing") else shape.verdict,
-        "slices": _slice_records(slices, found),
-        "points": [],
-        "band": None,
-        "warnings": [],
-    }
-    try:
-        law = choose_law(slices, found, shape, shapes[slices.other].kinds[-1])
-        used = law.weights > 0
-        fit = fit_axis(law.x[used], law.loss[used], weights=law.weights[used], axis=slices.axis)
-    except AnalysisError as error:
-        entry["code"] = error.code
-        entry["warnings"].append({"code": error.code, "message": str(error)})
-        return entry
-    warn_of_limits(law, fit, slices.axis)
-    ci95, band = _intervals(law, slices, draws)
-    points = [
-        {"x": float(x * UNIT[slices.axis]), "loss": float(loss)}
-        for x, loss in zip(law.x[used], law.loss[used], strict=True)
-    ]
-    return entry | {
-        "status": law.status,
-        "E": fit.E,
-        "A": fit.A,
-        "alpha": fit.alpha,
-        "ci95": ci95,
-        "points": points,
-        "band": band,
-        "correlation_E_alpha": fit.correlation if np.isfinite(fit.correlation) else None,
-        "rmse": fit.rmse,
-        "warnings": law.warnings,
-    }
-
-
-def _intervals(
-    law: Law, slices: View, draws: np.ndarray | None
-) -> tuple[dict[str, list[float]] | None, dict[str, list[float]] | None]:
-    """95 % intervals of E, A and alpha, and of the law along x, from resampled means (b, I, J)."""
-    if draws is None or (law.weights > 0).sum() < MIN_POINTS_INTERVAL:
-        return None, None
-    if law.status == "ok":  # which slices have an interior minimum is decided anew in every draw
-        found = minima(slices.x, draws, slices.counts)
-        weights = found.loss_weight
-        loss = np.where(weights > 0, found.loss_opt, 0.0)
-    else:
-        loss = draws[:, slices.counts[:, -1] > 0, -1]
-        weights = np.broadcast_to(law.weights, loss.shape)
-    offset, scale, alpha = search(law.x, loss, weights)
-    valid = np.isfinite(alpha)
-    failed = 1 - valid.mean()
-    if failed > MAX_FAILED_DRAWS:
-        intervals = "intervals are optimistic" if failed < 0.5 else "no interval is reported"
-        message = f"axis {slices.axis}: {failed:.0%} of {len(draws)} draws had no valid frontier; {intervals}"
-        law.warn("bootstrap_degenerate", message.replace("%", " %"))
-    if failed >= 0.5:
-        return None, None
-    dof = law.noise_dof or slices.noise_dof
-    named = {"E": offset, "A": scale, "alpha": alpha}
-    ci95 = {name: _percentiles(values[valid], dof).tolist() for name, values in named.items()}
-    used = law.x[law.weights > 0]
-    x = np.geomspace(used.min(), used.max(), N_BAND)
-    curves = power_law(x, offset[valid, None], scale[valid, None], alpha[valid, None])
-    low, high = _percentiles(curves, dof)
-    return ci95, {"x": (x * UNIT[slices.axis]).tolist(), "low": low.tolist(), "high": high.tolist()}
-
-
-def _ridge(slices: View, found: Minima, shape: Shape, draws: np.ndarray | None) -> dict[str, Any]:
-    """How the best value of the other axis grows along this one; None without a U-shape to follow."""
-    exponent = float(ridge_exponent(slices.at, found))
-    if not np.isfinite(exponent) or shape.verdict in ("decreasing", "increasing", "flat"):
-        return {"exponent": None, "ci95": None}
-    if draws is None:
-        return {"exponent": exponent, "ci95": None}
-    drawn = ridge_exponent(slices.at, minima(slices.x, draws, slices.counts))
-    drawn = drawn[np.isfinite(drawn)]
-    enough = len(drawn) >= 0.5 * len(draws)
-    return {"exponent": exponent, "ci95": _percentiles(drawn, slices.noise_dof).tolist() if enough else None}
-
-
-def _slice_records(slices: View, found: Minima) -> list[dict[str, Any]]:
-    return [
-        {
-            "at": float(at),
-            "status": STATUS[status],
-            "x_opt": float(x_opt) if np.isfinite(x_opt) else None,
-            "loss_opt": float(loss_opt),
-        }
-        for at, status, x_opt, loss_opt in zip(
-            slices.at, found.status, found.x_opt, found.loss_opt, strict=True
+        windows = window_minima(slices, found)
+        along = axis == "n_databases"
+        axes[axis] = AxisData(
+            grid=grid,
+            slices=slices,
+            found=found,
+            shape=shapes[axis],
+            boundary_shape=shapes[slices.other].kinds[-1],
+            windows=windows,
+            systematic=systematic_error(windows),
+            draws=draws if draws is None or along else draws.swapaxes(1, 2),
+            jackknife=jackknife if along else jackknife.swapaxes(1, 2),
         )
-    ]
+    return axes
+
+
+def _ridges(
+    axes: Mapping[str, AxisData], laws: Mapping[str, tuple[dict[str, Any], np.ndarray | None]]
+) -> dict[str, Any]:
+    """How the best value of one axis grows with the other, and whether ridges and laws agree."""
+    (of_n, drawn_m), (of_s, drawn_m_prime) = (
+        ridge_record(data.slices, data.found, data.shape, data.draws) for data in axes.values()
+    )
+    (law_n, drawn_n), (law_s, drawn_s) = (laws[axis] for axis in AXES)
+    frontiers = law_n["status"] == law_s["status"] == "ok"
+    checks = consistency(
+        {
+            "m": of_n["exponent"],
+            "m_prime": of_s["exponent"],
+            "alpha_n": law_n["alpha"],
+            "alpha_s": law_s["alpha"],
+        },
+        {
+            "m": drawn_m,
+            "m_prime": drawn_m_prime,
+            "alpha_n": None if drawn_n is None else drawn_n[2],
+            "alpha_s": None if drawn_s is None else drawn_s[2],
+        },
+    )
+    return {"tokens_of_n": of_n, "n_of_tokens": of_s, "consistency": checks if frontiers else None}
 
 
 def _single_seed() -> dict[str, str]:
@@ -198,11 +193,11 @@ def _single_seed() -> dict[str, str]:
     return {"code": "single_seed", "message": message}
 
 
-def _percentiles(values: np.ndarray, dof: int) -> np.ndarray:
-    """95 % interval from draws, its level widened as Student's t widens the normal's.
-
-    Few seeds misjudge their own spread; without this 95 % intervals of 3 seeds held the truth in 88 %.
-    Source: expanded percentiles, Hesterberg 2015 (arXiv:1411.5279).
-    """
-    level = 100 * stats.norm.cdf(stats.t.ppf(0.025, dof))
-    return np.percentile(values, [level, 100 - level], axis=0)
+def _interval_name(grid: Grid, draws: np.ndarray | None) -> str:
+    """Which interval "ci95" is."""
+    if draws is None:
+        return "none"
+    units = "trunks" if grid.trunks else "seeds"
+    if grid.by_database is not None:
+        units += f" and {grid.by_database.shape[2]} held-out databases"
+    return f"95 % percentiles over resampled {units}, BCa where the draws' skewness exceeds 0.5"

@@ -3,75 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-AXES = ("n_databases", "tokens")
-UNIT = {"n_databases": 1.0, "tokens": 1e9}
-"""A law's coefficients are for x in this unit: databases, and billions of tokens."""
+from relscale.analysis.grid import AXES, UNIT, Grid
+
+__all__ = ["AXES", "EDGE", "FLAT", "INTERIOR", "STATUS", "UNIT", "Grid", "Minima", "View", "minima",
+           "ridge_exponent", "view"]  # fmt: skip
+
 EDGE, FLAT, INTERIOR = 0, 1, 2
 STATUS = ("edge", "flat", "interior")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """Losses on the N x S grid; a point is the runs that share (n_databases, tokens)."""
-
-    n_databases: np.ndarray
-    """(I,) distinct values, ascending."""
-    tokens: np.ndarray
-    """(J,) distinct values, ascending; in tokens."""
-    losses: np.ndarray
-    """(I, J, K) one loss a run, NaN beyond a point's number of runs."""
-    noise_sd: float | None
-    """SD of the loss between seeds, pooled over the points; None if no point has two runs."""
-    noise_dof: int
-    """Degrees of freedom of `noise_sd`."""
-
-    @classmethod
-    def from_table(cls, table: pd.DataFrame) -> "Grid":
-        """The grid of a checked results table (see `check_results`)."""
-        n, row = np.unique(table["n_databases"].to_numpy(dtype=np.float64), return_inverse=True)
-        s, column = np.unique(table["tokens"].to_numpy(dtype=np.float64), return_inverse=True)
-        rank = table.groupby(list(AXES)).cumcount().to_numpy()
-        losses = np.full((len(n), len(s), int(rank.max()) + 1), np.nan)
-        losses[row, column, rank] = table["loss"].to_numpy(dtype=np.float64)
-        counts = np.isfinite(losses).sum(2)
-        dof = int(np.maximum(counts - 1, 0).sum())
-        deviations = losses - _mean(losses)[..., None]
-        sd = float(np.sqrt(np.nansum(deviations**2) / dof)) if dof else None
-        return cls(n_databases=n, tokens=s, losses=losses, noise_sd=sd, noise_dof=dof)
-
-    @property
-    def counts(self) -> np.ndarray:
-        """(I, J) number of runs of each point."""
-        return np.isfinite(self.losses).sum(2)
-
-    @property
-    def means(self) -> np.ndarray:
-        """(I, J) mean loss of each point, NaN where there is no run."""
-        return _mean(self.losses)
-
-    def resampled_means(self, n_draws: int, *, rng: np.random.Generator) -> np.ndarray:
-        """Means of a stratified case bootstrap: at each point, its runs drawn with replacement.
-
-        Deviations are inflated by sqrt(n / (n - 1)), since n runs resampled vary too little. A point with
-        one run gets normal deviations with the pooled SD.
-
-        Returns
-        -------
-        float64 of shape (n_draws, I, J), NaN where there is no run. Needs a pooled SD.
-        """
-        assert self.noise_sd is not None
-        counts, means = self.counts, self.means
-        shape = (n_draws, *self.losses.shape)
-        chosen = (rng.random(shape) * counts[..., None]).astype(np.int64)
-        deviations = np.nan_to_num(self.losses - means[..., None])
-        drawn = np.take_along_axis(np.broadcast_to(deviations, shape), chosen, axis=3)
-        used = np.arange(shape[3]) < counts[..., None]
-        drawn = (drawn * used).sum(3) / np.maximum(counts, 1)
-        drawn *= np.sqrt(counts / np.maximum(counts - 1, 1))
-        alone = rng.normal(0.0, self.noise_sd, drawn.shape)
-        return means + np.where(counts == 1, alone, drawn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +78,7 @@ def minima(x: np.ndarray, means: np.ndarray, counts: np.ndarray) -> Minima:
     Returns
     -------
     Minima. A smallest mean at an end is an edge. A constant slice, one whose minimum has a missing
-    neighbour, or one with no curvature is flat.
+    neighbour (at an end too: nobody knows what lies there), or one with no curvature is flat.
 
     The parabola interpolates three points, so their weights do not move it; they give the variances
     (delta method, with the derivatives of the Lagrange basis).
@@ -149,7 +88,9 @@ def minima(x: np.ndarray, means: np.ndarray, counts: np.ndarray) -> Minima:
     lowest = filled.min(-1)
     constant = lowest == np.where(np.isnan(means), -np.inf, means).max(-1)
     edge = (index == 0) | (index == len(x) - 1)
-    status = np.where(constant & (len(x) > 1), FLAT, np.where(edge, EDGE, INTERIOR))
+    beside = np.clip(np.where(index == 0, 1, index - 1), 0, len(x) - 1)
+    hidden = np.isnan(np.take_along_axis(means, beside[..., None], -1)[..., 0])
+    status = np.where((constant | hidden) & (len(x) > 1), FLAT, np.where(edge, EDGE, INTERIOR))
     x_opt = np.where(status == EDGE, x[index], np.nan)
     nothing = np.zeros_like(lowest)
     if len(x) < 3:
@@ -197,11 +138,6 @@ def ridge_exponent(at: np.ndarray, found: Minima) -> np.ndarray:
         y_centred = y - (weights * y).sum(-1, keepdims=True) / total
         slope = (weights * x_centred * y_centred).sum(-1) / (weights * x_centred**2).sum(-1)
     return np.where((weights > 0).sum(-1) >= 3, slope, np.nan)
-
-
-def _mean(losses: np.ndarray) -> np.ndarray:
-    counts = np.isfinite(losses).sum(-1)
-    return np.where(counts > 0, np.nansum(losses, -1) / np.maximum(counts, 1), np.nan)
 
 
 def _lagrange(t: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -136,12 +136,17 @@ def _at_bound(x: np.ndarray, loss: np.ndarray, weights: np.ndarray, axis: str) -
     alphas = np.geomspace(*ALPHA_RANGE, N_SCAN)[None]
     _, excess, rss = project(log_x, loss[None], weights[None], alphas)
     best = int(rss[0].argmin())
-    behaviour = "flat" if best < N_SCAN // 2 else "step"
-    found = f"exponent {ALPHA_RANGE[0 if behaviour == 'flat' else 1]:g} at the search limit"
-    if excess[0, best] == 0:
-        behaviour, found = "flat", "the loss does not fall with it at any exponent"
-    message = f"axis {axis}: {found}; data are consistent with {behaviour} behaviour"
-    return AnalysisError("exponent_at_bound", message)
+    if excess[0, best] > 0:
+        return at_bound(axis, low=best < N_SCAN // 2)
+    message = f"axis {axis}: the loss does not fall with it at any exponent; data are consistent with flat"
+    return AnalysisError("exponent_at_bound", f"{message} behaviour")
+
+
+def at_bound(axis: str, *, low: bool) -> AnalysisError:
+    """The error for an exponent that ends at the low or the high end of `ALPHA_RANGE`."""
+    limit, behaviour = (ALPHA_RANGE[0], "flat") if low else (ALPHA_RANGE[1], "step")
+    message = f"exponent {limit:g} at the search limit; data are consistent with {behaviour} behaviour"
+    return AnalysisError("exponent_at_bound", f"axis {axis}: {message}")
 
 
 def _profile(

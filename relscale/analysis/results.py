@@ -9,6 +9,7 @@ import pandas as pd
 from relscale.platform.errors import DataError
 
 COLUMNS = ("n_databases", "tokens", "seed", "loss")
+MAX_SCHEDULE_GAP = 0.01
 KEY = ["n_databases", "tokens", "seed"]
 
 
@@ -42,7 +43,13 @@ def load_results(path: Path | str) -> pd.DataFrame:
     ------
     AnalysisError : missing_file, unreadable_file or missing_column.
     """
-    file = Path(path)
+    table = read_table(Path(path))
+    _check_columns(table)
+    return table
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """A .csv or .parquet file, or the AnalysisError that says why it is none."""
     if not file.is_file():
         raise AnalysisError("missing_file", f"'{file}' is not a file; give a CSV or Parquet table.")
     suffix = file.suffix.lower()
@@ -50,13 +57,11 @@ def load_results(path: Path | str) -> pd.DataFrame:
         message = f"'{file}' ends in '{suffix}'; results are read from .csv or .parquet."
         raise AnalysisError("unreadable_file", message)
     try:
-        table = pd.read_csv(file) if suffix == ".csv" else pd.read_parquet(file)
+        return pd.read_csv(file) if suffix == ".csv" else pd.read_parquet(file)
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
         reason = " ".join(str(error).split())
         message = f"'{file}' cannot be read as {suffix} ({reason}); write it again."
         raise AnalysisError("unreadable_file", message) from error
-    _check_columns(table)
-    return table
 
 
 def check_results(results: pd.DataFrame, *, drop_nonfinite: bool = False) -> tuple[pd.DataFrame, Rows]:
@@ -77,7 +82,8 @@ def check_results(results: pd.DataFrame, *, drop_nonfinite: bool = False) -> tup
 
     Raises
     ------
-    AnalysisError : missing_column, not_a_number, invalid_axis, non_finite_loss, duplicate_run, no_rows.
+    AnalysisError : missing_column, not_a_number, invalid_axis, non_finite_loss, duplicate_run,
+        schedule_mismatch, mixed_recipe, no_rows.
     """
     _check_columns(results)
     table = results.reset_index(drop=True)
@@ -90,6 +96,8 @@ def check_results(results: pd.DataFrame, *, drop_nonfinite: bool = False) -> tup
     _check_axes(table)
     table = _check_losses(table, drop_nonfinite=drop_nonfinite, reasons=reasons)
     _check_unique(table)
+    _check_schedules(table)
+    _check_recipes(table)
     if table.empty:
         raise AnalysisError("no_rows", f"none of the {len(results)} rows can be used; run some trials first.")
     table = table.astype({"n_databases": "int64"}).sort_values(KEY, ignore_index=True)
@@ -162,6 +170,41 @@ def _check_unique(table: pd.DataFrame) -> None:
         noun = "run" if n == 1 else "runs"
         message = f"{n} duplicated {noun}, first ({_run(first)}); keep one row for each."
         raise AnalysisError("duplicate_run", message)
+
+    if "trunk" not in table.columns or table["trunk"].isna().all():
+        return
+    missing = table["trunk"].isna()
+    if missing.any():
+        raise AnalysisError("invalid_axis", f"row {_number(missing)}: trunk is missing; fill the column.")
+    twice = table.duplicated(["n_databases", "tokens", "trunk"])
+    if twice.any():
+        first = table[twice].iloc[0]
+        message = f"trunk {first['trunk']} has two branches at one point, the second ({_run(first)})"
+        raise AnalysisError("duplicate_run", f"{message}; a trunk gives each point one run.")
+
+
+def _check_schedules(table: pd.DataFrame) -> None:
+    """Refuse losses read before the learning rate had fallen: they are above those of finished runs.
+
+    Source: Hoffmann et al. 2022 (arXiv:2203.15556, section 3.1): the schedule must end with the run.
+    """
+    if "schedule_total_tokens" not in table.columns:
+        return
+    ends = _numbers(table["schedule_total_tokens"])
+    bad = (ends / table["tokens"] - 1).abs() > MAX_SCHEDULE_GAP
+    if bad.any():
+        end, tokens = _plain(ends[bad].iloc[0]), _plain(table["tokens"][bad].iloc[0])
+        message = f"row {_number(bad)}: schedule ends at {end} tokens but loss is from {tokens}"
+        raise AnalysisError("schedule_mismatch", f"{message}; intermediate losses are not short runs.")
+
+
+def _check_recipes(table: pd.DataFrame) -> None:
+    if "recipe" not in table.columns:
+        return
+    recipes = table["recipe"].fillna("none").astype(str).unique()
+    if len(recipes) > 1:
+        message = f"rows mix {len(recipes)} recipes: {', '.join(sorted(recipes))}; fit one recipe at a time."
+        raise AnalysisError("mixed_recipe", message)
 
 
 def _run(row: pd.Series) -> str:

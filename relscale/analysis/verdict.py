@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from relscale.analysis.completeness import named
 from relscale.platform.progress import human_count
 
 NAMES = {"n_databases": "databases", "tokens": "tokens"}
@@ -26,11 +27,14 @@ _EXPONENTS = {"alpha": "databases", "beta": "tokens", "m": "best tokens with dat
 
 def verdict_sentences(fit: Mapping[str, Any]) -> list[str]:
     """The findings of a fit (the content of fit.json), one sentence or two for each, for a reader."""
-    sentences = [_rows(fit["rows"])]
+    sentences = [_rows(fit["rows"]), _missing(fit["missing"])]
     sentences += [axis_sentence(fit, axis) for axis in NAMES]
     sentences += [
         _ridge(fit["ridge"]["tokens_of_n"], "number of tokens", "databases", "N"),
         _ridge(fit["ridge"]["n_of_tokens"], "number of databases", "tokens", "S"),
+        _consistency(fit["ridge"]["consistency"]),
+        *(_extrapolation(entry["extrapolation"], axis) for axis, entry in fit["axes"].items()),
+        *map(_forecast, fit["forecasts"]),
         _surface(fit["surface"]),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -81,6 +85,42 @@ def _rows(rows: Mapping[str, Any]) -> str:
         return f"All {human_count(rows['read'])} runs of the table were used."
     causes = "; ".join(f"{n} x {cause}" for cause, n in rows["reasons"].items())
     return f"{rows['used']} of {rows['read']} runs were used, {rows['dropped']} dropped ({causes})."
+
+
+def _missing(points: list[dict[str, float]]) -> str:
+    if not points:
+        return ""
+    verb = "point has" if len(points) == 1 else "points have"
+    return f"The grid is incomplete: {len(points)} {verb} no usable run: {named(points)}."
+
+
+def _consistency(checks: Mapping[str, Any] | None) -> str:
+    return f"{checks['message'][0].upper()}{checks['message'][1:]}." if checks and checks["message"] else ""
+
+
+def _extrapolation(test: Mapping[str, Any], axis: str) -> str:
+    """How the law of the smaller half of an axis did on the larger."""
+    if test["status"] == "failed":
+        return ""
+    held_out, covered = len(test["points"]), ""
+    if test["coverage"] is not None:
+        covered = f"; {test['coverage'] * held_out:.0f} lie in the 95 % interval"
+    gain = "" if test["skill"] is None else f" (skill {test['skill']:.2f} over staying at the last loss)"
+    return (
+        f"Fitted up to {human_count(test['cut'])} {NAMES[axis]}, the law misses the {held_out} larger points "
+        f"by {test['rmse']:.2g} (root mean square){gain}{covered}."
+    )
+
+
+def _forecast(record: Mapping[str, Any]) -> str:
+    what = f"{human_count(record['x'])} {NAMES[record['axis']]}"
+    if record["code"]:
+        return f"No forecast for {what}: {record['message'].rstrip('.')}."
+    within = "no interval"
+    if record["low"] is not None:
+        within = f"95 % interval {record['low']:.4g} to {record['high']:.4g}"
+    doubt = "" if record["tested"] else "; no extrapolation test backs it"
+    return f"Forecast for {what}: loss {record['loss']:.4g} ({within}{doubt})."
 
 
 def _ridge(ridge: Mapping[str, Any], best: str, other: str, symbol: str) -> str:

@@ -1,0 +1,129 @@
+"""The N x S grid: the losses of its points, and how they would vary if they were measured again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+AXES = ("n_databases", "tokens")
+UNIT = {"n_databases": 1.0, "tokens": 1e9}
+"""A law's coefficients are for x in this unit: databases, and billions of tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Losses on the N x S grid; a point is the runs that share (n_databases, tokens)."""
+
+    n_databases: np.ndarray
+    """(I,) distinct values, ascending."""
+    tokens: np.ndarray
+    """(J,) distinct values, ascending; in tokens."""
+    losses: np.ndarray
+    """(I, J, K) one loss a run, NaN beyond a point's number of runs."""
+    noise_sd: float | None
+    """SD of the loss between seeds, pooled over the points; None if no point has two runs."""
+    noise_dof: int
+    """Degrees of freedom of `noise_sd`."""
+    trunks: bool = False
+    """Whether the runs of one N at the same place of the last axis are branches of one trunk."""
+    by_database: np.ndarray | None = None
+    """(I, J, D) mean loss of each point's runs on each held-out database, if known."""
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame) -> "Grid":
+        """The grid of a checked results table (see `check_results`)."""
+        n, row = np.unique(table["n_databases"].to_numpy(dtype=np.float64), return_inverse=True)
+        s, column = np.unique(table["tokens"].to_numpy(dtype=np.float64), return_inverse=True)
+        trunks = "trunk" in table.columns and bool(table["trunk"].notna().all())
+        if trunks:
+            rank = table.groupby("n_databases")["trunk"].transform(lambda trunk: pd.factorize(trunk)[0])
+        else:
+            rank = table.groupby(list(AXES)).cumcount()
+        losses = np.full((len(n), len(s), int(rank.max()) + 1), np.nan)
+        losses[row, column, rank.to_numpy()] = table["loss"].to_numpy(dtype=np.float64)
+        return cls._of(n, s, losses, trunks)
+
+    @classmethod
+    def _of(cls, n: np.ndarray, s: np.ndarray, losses: np.ndarray, trunks: bool) -> "Grid":
+        deviations = losses - _mean(losses)[..., None]
+        dof = int(np.maximum(np.isfinite(losses).sum(2) - 1, 0).sum())
+        sd = float(np.sqrt(np.nansum(deviations**2) / dof)) if dof else None
+        if trunks:  # branches of one trunk are no independent measurements of the noise
+            dof = int(np.maximum(np.isfinite(losses).any(1).sum(1) - 1, 0).sum())
+        return cls(n_databases=n, tokens=s, losses=losses, noise_sd=sd, noise_dof=dof, trunks=trunks)
+
+    def part(self, axis: str, largest: float) -> "Grid":
+        """The grid as it would be without runs beyond `largest` on an axis, and without its databases."""
+        if axis == "n_databases":
+            kept = self.n_databases <= largest
+            return Grid._of(self.n_databases[kept], self.tokens, self.losses[kept], self.trunks)
+        kept = self.tokens <= largest
+        return Grid._of(self.n_databases, self.tokens[kept], self.losses[:, kept], self.trunks)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(I, J) number of runs of each point."""
+        return np.isfinite(self.losses).sum(2)
+
+    @property
+    def means(self) -> np.ndarray:
+        """(I, J) mean loss of each point, NaN where there is no run."""
+        return _mean(self.losses)
+
+    def resampled_means(self, n_draws: int, *, rng: np.random.Generator) -> np.ndarray:
+        """Means of a bootstrap over runs, and over held-out databases where the grid knows them.
+
+        At each point its runs are drawn with replacement; with trunks, those of each N, all branches of a
+        trunk together. Deviations are inflated by sqrt(n / (n - 1)), since n runs resampled vary too little.
+        A point with one run gets normal deviations with the pooled SD.
+
+        Databases are drawn jointly for all points. Their effect adds to that of the runs, so what a run owes
+        to single databases counts twice and intervals err on the wide side (Owen 2007, arXiv:0712.1111).
+
+        Returns
+        -------
+        float64 of shape (n_draws, I, J), NaN where there is no run. Needs a pooled SD.
+        """
+        assert self.noise_sd is not None
+        counts, means = self.counts, self.means
+        n = np.isfinite(self.losses).any(1).sum(1)[:, None] if self.trunks else counts
+        shape = (n_draws, *self.losses.shape)
+        uniform = rng.random((n_draws, len(n), n.shape[1], shape[3]))
+        chosen = np.broadcast_to((uniform * n[..., None]).astype(np.int64), shape)
+        used = np.arange(shape[3]) < n[..., None]
+        deviations = np.broadcast_to(self.losses - means[..., None], shape)
+        drawn = np.where(used, np.take_along_axis(deviations, chosen, axis=3), np.nan)
+        drawn = np.nansum(drawn, 3) / np.maximum(np.isfinite(drawn).sum(3), 1)
+        drawn *= np.sqrt(n / np.maximum(n - 1, 1))
+        alone = rng.normal(0.0, self.noise_sd, drawn.shape)
+        resampled = means + np.where(counts == 1, alone, drawn)
+        return resampled if self.by_database is None else resampled + self._database_shifts(n_draws, rng)
+
+    def _database_shifts(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        assert self.by_database is not None
+        size = self.by_database.shape[2]
+        weights = rng.multinomial(size, np.full(size, 1 / size), size=n_draws) / size - 1 / size
+        inflated = weights * np.sqrt(size / max(size - 1, 1))
+        return np.einsum("bd,ijd->bij", inflated, self.by_database, optimize=True)
+
+    def jackknife_means(self) -> np.ndarray:
+        """(r, I, J) means without one run each, or without one trunk; the only run of a point stays."""
+        if self.trunks:
+            groups = np.isfinite(self.losses).any(1)
+            taken = [(row, slice(None), k) for row, k in zip(*np.nonzero(groups), strict=True)]
+        else:
+            taken = list(zip(*np.nonzero(np.isfinite(self.losses)), strict=True))
+        whole = self.means
+        means = np.empty((len(taken), *whole.shape))
+        for number, place in enumerate(taken):
+            losses = self.losses[place[0]].copy()
+            losses[place[1:]] = np.nan
+            without = _mean(losses)
+            means[number] = whole
+            means[number, place[0]] = np.where(np.isnan(without), whole[place[0]], without)
+        return means
+
+
+def _mean(losses: np.ndarray) -> np.ndarray:
+    counts = np.isfinite(losses).sum(-1)
+    return np.where(counts > 0, np.nansum(losses, -1) / np.maximum(counts, 1), np.nan)

@@ -1,0 +1,67 @@
+"""Losses of every run on every held-out database, behind the loss of the results table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from relscale.analysis.grid import AXES, Grid
+from relscale.analysis.results import COLUMNS, KEY, AnalysisError, read_table
+
+FILE = "per_database.parquet"
+
+
+def load_per_database(path: Path | str) -> pd.DataFrame:
+    """Read a table of losses by database (.csv or .parquet): n_databases, tokens, seed, database, loss.
+
+    Raises
+    ------
+    AnalysisError : missing_file, unreadable_file or missing_column.
+    """
+    table = read_table(Path(path))
+    lacking = [name for name in (*COLUMNS, "database") if name not in table.columns]
+    if lacking:
+        have = ", ".join(map(str, table.columns)) or "none"
+        message = f"'{path}' has no column '{lacking[0]}'; needed are {', '.join(COLUMNS)}, database; found "
+        raise AnalysisError("missing_column", f"{message}are {have}.")
+    return table
+
+
+def database_means(per_database: pd.DataFrame, used: pd.DataFrame, grid: Grid) -> np.ndarray | None:
+    """Mean loss of each point's used runs on each held-out database.
+
+    Parameters
+    ----------
+    per_database : see `load_per_database`; rows of runs that are not used are left out.
+    used : the runs of `grid`, of `check_results`.
+
+    Returns
+    -------
+    (I, J, D), databases in the order of their names; 0 at points without a run. None if there are fewer
+    than two databases, of which nothing can be resampled.
+
+    Raises
+    ------
+    AnalysisError : missing_database, for a run without a finite loss on one of them; duplicate_run.
+    """
+    keys = pd.MultiIndex.from_frame(used[KEY].astype("float64"))
+    runs = per_database.assign(**{name: per_database[name].astype("float64") for name in KEY})
+    if runs.duplicated([*KEY, "database"]).any():
+        raise AnalysisError("duplicate_run", "a run has two losses on one held-out database; keep one.")
+    wide = runs.pivot(index=KEY, columns="database", values="loss").reindex(keys)
+    wide = wide.dropna(axis="columns", how="all")
+    if wide.shape[1] < 2:
+        return None
+    lacking = np.argwhere(~np.isfinite(wide.to_numpy(np.float64)))
+    if len(lacking):
+        run, name = lacking[0]
+        n, s, seed = wide.index[run]
+        raise AnalysisError(
+            "missing_database",
+            f"no loss on held-out database '{wide.columns[name]}' of the run n_databases={n:g}, "
+            f"tokens={s:.15g}, seed={seed:g}; every run needs one on each.",
+        )
+    means = wide.groupby(level=list(AXES)).mean()
+    every = pd.MultiIndex.from_product([grid.n_databases, grid.tokens], names=AXES)
+    shape = (len(grid.n_databases), len(grid.tokens), wide.shape[1])
+    return means.reindex(every).fillna(0.0).to_numpy(np.float64).reshape(shape)
