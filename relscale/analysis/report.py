@@ -6,47 +6,86 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from relscale.analysis import figures
-from relscale.analysis.fit import fit_results
+from relscale.analysis import diagnostic_figures, grid_figures, law_figures, score_figures
+from relscale.analysis.figures import Drawing, stamp
+from relscale.analysis.fit import fit_with_draws
+from relscale.analysis.headline import headline
 from relscale.analysis.page import render_page, save_figure
-from relscale.analysis.results import COLUMNS, check_results, load_results
-from relscale.analysis.verdict import verdict_sentences
+from relscale.analysis.per_database import FILE as PER_DATABASE
+from relscale.analysis.per_database import load_per_database
+from relscale.analysis.report_tables import report_tables
+from relscale.analysis.results import check_results, load_results
+from relscale.analysis.slice_chart import chart_data
+from relscale.analysis.slice_figures import loss_curves
+from relscale.analysis.surface_values import predicted
+from relscale.analysis.training_figures import learning_curves
+from relscale.analysis.verdict import NAMES, verdict_sentences
 from relscale.platform import storage
-from relscale.platform.progress import human_count
 
-_SCORE_COLUMNS = ("dataset", "task", "split", "metric", "value", "ci95", "rows", "visibility", "baselines")
-_CAPTIONS = {
-    "loss_curves": "Every run (dots), the mean over seeds (lines), and the minimum of each line: filled "
-    "inside the grid, hollow at its edge.",
-    "loss_heatmap": "Mean held-out loss of every grid point.",
-    "law_n_databases": "Loss along the number of databases; beside it the excess over the fitted offset.",
-    "law_tokens": "Loss along the number of tokens; beside it the excess over the fitted offset.",
-    "learning_curves": "Training loss of every run.",
-    "zero_shot": "Zero-shot scores on real databases beside simple baselines; black: 95 % interval.",
+_SECTIONS = {
+    "What was measured": (
+        "The held-out loss of every run, first along one axis at a time, then over the whole grid.",
+        ("loss_curves", "loss_heatmap", "loss_by_type"),
+    ),
+    "The laws": (
+        "The lowest loss of every slice, and the power law with an offset through these points.",
+        ("law_n_databases", "law_tokens"),
+    ),
+    "How far to trust them": (
+        "Whether the small studies foretell the large, how well the numbers are known, what the fit misses.",
+        ("extrapolation", "profiles", "bootstrap", "residuals"),
+    ),
+    "On real databases": (
+        "What the same networks reach, without training, on databases that people made.",
+        ("zero_shot", "zero_shot_loss"),
+    ),
+    "Training": ("How the runs went.", ("learning_curves",)),
 }
 
 
 def write_fit(
-    out: Path, results_path: Path | str, *, drop_nonfinite: bool = False, n_boot: int = 1000, seed: int = 0
+    out: Path,
+    results_path: Path | str,
+    *,
+    drop_nonfinite: bool = False,
+    allow_missing: bool = False,
+    per_database: Path | None = None,
+    forecasts: Sequence[tuple[str, float]] = (),
+    n_boot: int = 1000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Fit a results file and write fit.json, figures and report.html into `out`; returns the fit.
 
+    `per_database` is the file of losses by held-out database, per_database.parquet beside the results if
+    none is given and that is there; the other settings are those of `fit_results`.
+
     Raises
     ------
-    AnalysisError : the file is unusable (see `load_results` and `check_results`).
+    AnalysisError : a file is unusable (see `load_results`, `load_per_database` and `fit_results`).
     """
-    results = load_results(results_path)
-    fit = fit_results(results, n_boot=n_boot, seed=seed, drop_nonfinite=drop_nonfinite)
     file = Path(results_path)
+    results = load_results(file)
+    beside = file.parent / PER_DATABASE
+    databases = per_database or (beside if beside.is_file() else None)
+    fitted = fit_with_draws(
+        results,
+        n_boot=n_boot,
+        seed=seed,
+        drop_nonfinite=drop_nonfinite,
+        allow_missing=allow_missing,
+        per_database=load_per_database(databases) if databases else None,
+        forecasts=forecasts,
+    )
+    fit = fitted.entry
     facts = {
         "results": f"{file.name}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}",
         "bootstrap": f"{n_boot} draws, seed {seed}",
         "versions": ", ".join(f"{name} {version(name)}" for name in ("relscale", "numpy", "scipy", "pandas")),
     }
-    write_report(out, title=f"Scaling laws of {file.name}", results=results, fit=fit, facts=facts)
+    title = f"Scaling laws of {file.name}"
+    write_report(out, title=title, results=results, fit=fit, draws=fitted.draws, facts=facts)
     return fit
 
 
@@ -58,34 +97,46 @@ def write_report(
     fit: Mapping[str, Any],
     history: pd.DataFrame | None = None,
     scores: Sequence[Mapping[str, Any]] | None = None,
+    draws: Mapping[str, pd.DataFrame] | None = None,
     facts: Mapping[str, str],
 ) -> Path:
-    """Write report.html (self-contained), figures/*.png and *.svg, and fit.json.
+    """Write report.html (self-contained), figures/ (PNG, SVG, CSV of each), fit.json and bootstrap.parquet.
 
     Parameters
     ----------
     out : folder, made if missing.
     results : the table that was fitted, failed rows included; they are listed and not drawn.
-    fit : what `fit_results` returned for it.
-    history : training curves for `figures.learning_curves`, if there are any.
+    fit : what `fit_results` returned for it. A figure is drawn where the fit has its numbers.
+    history : training curves for `learning_curves`, if there are any.
     scores : entries of scores.json, if there are any.
+    draws : {axis: columns E, A, alpha, one row a bootstrap draw}, if there are any.
     facts : what made this: configuration, fingerprints, versions, durations.
 
     Returns
     -------
     Path of report.html, written last.
     """
-    drawn = _draw(results, fit, history, scores)
-    pictures = [save_figure(figure, out, name, _caption(name, fit)) for name, figure in drawn.items()]
+    used, _ = check_results(results, drop_nonfinite=True)
+    drawn = _draw(used, fit, history, scores or [], draws or {})
+    incomplete = _incomplete(fit)
+    if incomplete:
+        for drawing in drawn.values():
+            stamp(drawing.figure, incomplete)
+    sections = _save(out, drawn)
     storage.write_json(out / "fit.json", dict(fit))
-    tables = [_results_table(results), *([_score_table(scores)] if scores else [])]
+    if draws:
+        table = pd.concat(draws, names=["axis", "draw"]).reset_index()
+        storage.write_bytes(out / "bootstrap.parquet", table.to_parquet(index=False))
     page = render_page(
         "report.html.j2",
         title=title,
+        headline=headline(fit),
+        incomplete=incomplete,
         sentences=verdict_sentences(fit),
         warnings=_limits(fit),
-        figures=pictures,
-        tables=tables,
+        sections=sections,
+        chart=chart_data(used, fit),
+        tables=report_tables(results, fit, scores or []),
         facts=facts,
     )
     storage.write_text(out / "report.html", page)
@@ -93,73 +144,69 @@ def write_report(
 
 
 def _draw(
-    results: pd.DataFrame,
+    used: pd.DataFrame,
     fit: Mapping[str, Any],
     history: pd.DataFrame | None,
-    scores: Sequence[Mapping[str, Any]] | None,
-) -> dict[str, figures.Figure]:
-    used, _ = check_results(results, drop_nonfinite=True)
+    scores: Sequence[Mapping[str, Any]],
+    draws: Mapping[str, pd.DataFrame],
+) -> dict[str, Drawing]:
+    """The figures by name, those without numbers left out."""
+    surface = predicted(fit["surface"], used)
     drawn = {
-        "loss_curves": figures.loss_curves(used, fit),
-        "loss_heatmap": figures.loss_heatmap(used),
-        "law_n_databases": figures.axis_law(fit, "n_databases"),
-        "law_tokens": figures.axis_law(fit, "tokens"),
+        "loss_curves": loss_curves(used, fit),
+        "loss_heatmap": grid_figures.loss_heatmap(used, fit),
+        "loss_by_type": grid_figures.loss_by_type(used),
+        **{f"law_{axis}": law_figures.axis_law(fit, axis) for axis in NAMES},
+        "extrapolation": law_figures.extrapolation(fit),
+        "profiles": diagnostic_figures.profiles(fit),
+        "bootstrap": diagnostic_figures.clouds(draws, fit),
+        "residuals": diagnostic_figures.residuals(
+            used, surface[1], model=surface[0], noise_sd=fit["noise"]["sd"]
+        )
+        if surface
+        else None,
+        "zero_shot": score_figures.zero_shot_bars(score_figures.best_trial_scores(scores, used))
+        if scores
+        else None,
+        "zero_shot_loss": score_figures.zero_shot_against_loss(scores, used),
+        "learning_curves": learning_curves(history) if history is not None and len(history) else None,
     }
-    if scores:
-        drawn["zero_shot"] = figures.zero_shot_bars(scores)
-    if history is not None and len(history):
-        drawn["learning_curves"] = figures.learning_curves(history)
-    return drawn
+    return {name: drawing for name, drawing in drawn.items() if drawing is not None}
 
 
-def _caption(name: str, fit: Mapping[str, Any]) -> str:
-    axis = name.removeprefix("law_")
-    failed = axis in fit["axes"] and fit["axes"][axis]["status"] == "failed"
-    return "The lowest loss of every slice, and why it makes no law." if failed else _CAPTIONS[name]
+def _save(out: Path, drawn: Mapping[str, Drawing]) -> list[dict[str, Any]]:
+    """Write the figures and their numbers; the sections of the page that have any."""
+    sections = []
+    for title, (lead, names) in _SECTIONS.items():
+        shown = []
+        for name in names:
+            if drawing := drawn.get(name):
+                picture = save_figure(drawing.figure, out, name, drawing.caption)
+                file = f"figures/{name}.csv"
+                storage.write_text(out / file, drawing.data.to_csv(index=False, float_format="%.10g"))
+                shown.append({"picture": picture, "file": file})
+        if shown:
+            sections.append({"title": title, "lead": lead, "figures": shown})
+    return sections
+
+
+def _incomplete(fit: Mapping[str, Any]) -> str | None:
+    """What is stamped on a study with missing grid points."""
+    missing = fit.get("missing")
+    if not missing:
+        return None
+    rows, columns = (
+        {record["at"] for record in fit["axes"][axis]["slices"]} | {float(point[axis]) for point in missing}
+        for axis in NAMES
+    )
+    return f"incomplete grid: {len(missing)} of {len(rows) * len(columns)} points missing"
 
 
 def _limits(fit: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The warnings of both axes, each once; a failed axis' reason is in the verdict already."""
+    """The warnings of axes and surfaces, each once; a failed axis' reason is in the verdict already."""
     limits = []
     for entry in fit["axes"].values():
         for warning in entry["warnings"]:
             if warning["code"] != entry["code"] and warning not in limits:
                 limits.append(warning)
-    return limits
-
-
-def _results_table(results: pd.DataFrame) -> dict[str, Any]:
-    columns = [name for name in (*COLUMNS, "status", "reason") if name in results.columns]
-    rows = [[_cell(name, row[name]) for name in columns] for row in results[columns].to_dict("records")]
-    return {"title": f"All {len(results)} runs", "note": None, "columns": columns, "rows": rows}
-
-
-def _score_table(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    extra = sorted(
-        {
-            name
-            for score in scores
-            for name, value in score.items()
-            if name not in (*_SCORE_COLUMNS, "checkpoint") and isinstance(value, str | int | float)
-        }
-    )
-    columns = [*_SCORE_COLUMNS, *extra]
-    rows = [[_cell(name, score.get(name)) for name in columns] for score in scores]
-    note = (
-        "Visibility says which labels a prediction may see. Temporal: those of every row that is strictly "
-        "earlier, of all splits. Baselines see the same."
-    )
-    headings = ["95 % interval" if name == "ci95" else name for name in columns]
-    return {"title": "Zero-shot on real databases", "note": note, "columns": headings, "rows": rows}
-
-
-def _cell(name: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_cell(name, part)}" for key, part in value.items())
-    if isinstance(value, list | tuple):
-        return " to ".join(_cell(name, part) for part in value)
-    if value is None or (isinstance(value, float) and not np.isfinite(value)):
-        return "none" if name != "reason" else ""
-    if name == "tokens":
-        return human_count(float(value))
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return limits + [warning for warning in fit["surface"].get("warnings", []) if warning not in limits]

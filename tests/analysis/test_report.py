@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from study_fit import S, study_draws, study_fit, study_scores, study_table
 
-from relscale.analysis.fit import fit_results
+from relscale.analysis import page, report
+from relscale.analysis.headline import headline
 from relscale.analysis.report import write_fit, write_report
 from relscale.analysis.results import AnalysisError
 from relscale.analysis.verdict import verdict_sentences
@@ -49,22 +51,30 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+FIGURES = {
+    "loss_curves", "loss_heatmap", "loss_by_type", "law_n_databases", "law_tokens", "extrapolation",
+    "profiles", "bootstrap", "residuals", "zero_shot", "zero_shot_loss", "learning_curves",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def study(tmp_path_factory, bowl, make_table) -> tuple[Path, dict, pd.DataFrame]:
+def study(tmp_path_factory) -> tuple[Path, dict, pd.DataFrame]:
+    """A report with every figure, of a study with one failed run and a warning."""
     out = tmp_path_factory.mktemp("study")
-    table = make_table(bowl, sigma=3e-4, seeds=3, tokens=[131_072_000 * 4**i for i in range(5)])
+    table, fit = study_table(), study_fit()
     table["status"], table["reason"] = "ok", None
     table.loc[5, ["status", "reason", "loss"]] = ["failed", "<b>disk</b> & memory", np.nan]
+    fit["axes"]["tokens"]["warnings"] = [{"code": "too_few", "message": "axis tokens: 5 < 6 points"}]
     rows = [(f"t{n}", n, 10**9, 0, t * 10**8, 1 / t) for n in (8, 16) for t in range(1, 11)]
     history = pd.DataFrame(rows, columns=["trial", "n_databases", "tokens_total", "seed", "tokens", "loss"])
-    fit = fit_results(table, n_boot=100)
     path = write_report(
         out,
         title="A <script>alert(1)</script> study",
         results=table,
         fit=fit,
         history=history,
-        scores=SCORES,
+        scores=[*study_scores(), *SCORES],
+        draws=study_draws(),
         facts={"configuration": "0123456789abcdef", "note": "<i>fast & small</i>"},
     )
     assert path == out / "report.html"
@@ -75,11 +85,21 @@ def test_the_page_is_whole_and_loads_nothing(study) -> None:
     text = (study[0] / "report.html").read_text()
     page = Page(text)
     assert page.open == []
-    assert page.tags.count("img") == 6
+    assert page.tags.count("img") == len(FIGURES)
     assert page.loaded
     assert all(address.startswith("data:image/") for address in page.loaded)
     assert not re.search(r"https?://|url\(|@import", text)
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 2  # the runs as JSON, and the page's own code
+
+
+def test_the_chart_has_the_runs_and_is_hidden_without_scripts(study) -> None:
+    out, _, table = study
+    text = (out / "report.html").read_text()
+    found = re.search(r'<script type="application/json" id="slice-data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    runs = [run for record in json.loads(found[1])["axes"][0]["slices"] for run in record["runs"]]
+    assert len(runs) == table["loss"].notna().sum()
+    assert '<div class="chart" id="slice-chart" hidden></div>' in text
 
 
 def test_words_are_escaped(study) -> None:
@@ -90,16 +110,20 @@ def test_words_are_escaped(study) -> None:
     assert "<b>disk" not in text
 
 
-def test_verdict_figures_numbers_and_facts_come_in_this_order(study) -> None:
+def test_headline_findings_figures_tables_limits_and_facts_come_in_this_order(study) -> None:
     out, fit, table = study
     text = html.unescape((out / "report.html").read_text())
-    places = [text.index(sentence) for sentence in verdict_sentences(fit)]
-    places += [
-        text.index(heading) for heading in ("<h2>Figures", "<h2>All 120 runs", "<h2>Zero-shot", "<h2>How")
-    ]
+    places = [text.index(f'<h1 class="headline">{headline(fit)}</h1>')]
+    places += [text.index(f"<li>{sentence}</li>") for sentence in verdict_sentences(fit)]
+    headings = (
+        "What was measured", "The laws", "How far", "On real", "Training", "Minimum of every slice",
+        "Other ways", "Other forms", "Whole surfaces", "Zero-shot", "All 50 runs", "Limits", "How this",
+    )  # fmt: skip
+    places += [text.index(f"<h2>{heading}") for heading in headings]
     assert places == sorted(places)
-    assert text.count("<td>failed: ") == 0
     assert f"<td>{table['loss'][0]:.5g}</td>" in text
+    assert "<b>Figure 12.</b>" in text and "<b>Figure 13.</b>" not in text
+    assert "Numbers: figures/residuals.csv" in text
     assert (
         "<td>0.7123</td><td>0.69 to 0.733</td><td>702</td><td>temporal</td><td>entity mean 0.68</td>" in text
     )
@@ -110,23 +134,33 @@ def test_verdict_figures_numbers_and_facts_come_in_this_order(study) -> None:
 def test_every_warning_is_on_the_page(study) -> None:
     out, fit, _ = study
     text = html.unescape((out / "report.html").read_text())
-    warnings = [
-        warning["message"].split(": ", 1)[-1]
-        for entry in fit["axes"].values()
-        for warning in entry["warnings"]
-    ]
-    assert warnings
-    assert all(message in text for message in warnings)
+    assert "axis tokens: 5 < 6 points" in text
+    assert fit["surface"]["warnings"][0]["message"] in text
 
 
 def test_files_beside_the_page(study) -> None:
     out, fit, _ = study
     assert json.loads((out / "fit.json").read_text()) == fit
-    names = {"loss_curves", "loss_heatmap", "law_n_databases", "law_tokens", "zero_shot", "learning_curves"}
-    assert {path.name for path in (out / "figures").iterdir()} == {
-        f"{name}.{kind}" for name in names for kind in ("png", "svg")
-    }
-    assert all(path.stat().st_size > 5000 for path in (out / "figures").iterdir())
+    files = {path.name: path for path in (out / "figures").iterdir()}
+    assert set(files) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "csv")}
+    assert all(path.stat().st_size > 5000 for name, path in files.items() if not name.endswith(".csv"))
+    assert all(len(pd.read_csv(files[f"{name}.csv"])) > 0 for name in FIGURES)
+    draws = pd.read_parquet(out / "bootstrap.parquet")
+    assert list(draws) == ["axis", "draw", "E", "A", "alpha"] and len(draws) == 80
+
+
+def test_an_incomplete_grid_is_stamped_on_the_page_and_every_figure(tmp_path: Path, monkeypatch) -> None:
+    stamped = []
+    monkeypatch.setattr(report, "stamp", lambda figure, note: stamped.append((figure, note)))
+    table, fit = study_table(), study_fit()
+    table = table[(table["n_databases"] != 8) | (table["tokens"] != S[0])].reset_index(drop=True)
+    fit["missing"] = [{"n_databases": 8.0, "tokens": float(S[0])}]
+    monkeypatch.setattr(report, "save_figure", lambda figure, *_: page.Picture("data:,", "", None))
+    write_report(tmp_path, title="Gap", results=table, fit=fit, facts={})
+    note = "incomplete grid: 1 of 25 points missing"
+    assert len(stamped) == 8 and {words for _, words in stamped} == {note}
+    text = (tmp_path / "report.html").read_text()
+    assert text.index("Incomplete grid: 1 of 25 points missing") < text.index('<h1 class="headline">')
 
 
 def test_fitting_a_file_writes_everything_twice_alike(tmp_path: Path, monotone, make_table) -> None:
@@ -136,10 +170,11 @@ def test_fitting_a_file_writes_everything_twice_alike(tmp_path: Path, monotone, 
     write_fit(tmp_path / "b", tmp_path / "results.csv", n_boot=20)
     assert fit == json.loads((tmp_path / "a" / "fit.json").read_text())
     text = (tmp_path / "a" / "report.html").read_text()
-    assert "<h1>Scaling laws of results.csv</h1>" in text
+    assert '<p class="title">Scaling laws of results.csv</p>' in text
+    assert "These runs support no scaling law" in text
     assert "no law is claimed" in text
     files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
-    assert len(files) == 10
+    assert len(files) == 14
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
