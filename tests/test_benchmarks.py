@@ -24,6 +24,7 @@ SCRIPTS = [
     "exact_training",
     "steady",
     "startup",
+    "surface_recovery",
     "tracking",
 ]
 
