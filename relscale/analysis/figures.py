@@ -58,7 +58,9 @@ def new_figure(
     width: float, height: float, *, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
     """An empty figure of so many inches, laid out by matplotlib unless `layout` is None."""
-    figure = Figure(figsize=(width, height), layout=layout)
+    figure = Figure(figsize=(width, height))
+    if layout:
+        figure.set_layout_engine(layout, h_pad=0.08)
     FigureCanvasAgg(figure)
     return figure
 

@@ -134,8 +134,9 @@ def _write_cells(axes: Axes, grid: pd.DataFrame, image: Any) -> None:
         if np.isfinite(value):
             red, green, blue, _ = colour = image.cmap(image.norm(value))
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            style["path_effects"] = [withStroke(linewidth=2.5, foreground=colour)]
-            axes.text(x[column], y, f"{value:.4f}", color="white" if dark else "black", **style)
+            halo = [withStroke(linewidth=2.5, foreground=colour)]
+            shade = "white" if dark else "black"
+            axes.text(x[column], y, f"{value:.4f}", color=shade, path_effects=halo, **style)
         else:
             axes.text(x[column], y, "no run", color="#6B6B6B", **style)
 

@@ -12,7 +12,8 @@ def headline(fit: Mapping[str, Any]) -> str:
     if not laws:
         return "These runs support no scaling law, neither in databases nor in tokens."
     parts = [f"{NAMES[axis]} ({_exponent(entry)})" for axis, entry in laws.items()]
-    text = f"Held-out loss follows a power law in {' and in '.join(parts)}."
+    verb = "follows" if all(_is_known(entry) for entry in laws.values()) else "is compatible with"
+    text = f"Held-out loss {verb} a power law in {' and in '.join(parts)}."
     if len(laws) == 1:
         missing = next(axis for axis in NAMES if axis not in laws)
         return f"{text} In {NAMES[missing]} no law is claimed."
@@ -20,6 +21,12 @@ def headline(fit: Mapping[str, Any]) -> str:
         return f"{text} {_shape(laws)}"
     bounded = [NAMES[axis] for axis, entry in laws.items() if entry["status"] == "boundary"]
     return f"{text} Along {' and '.join(bounded)} it is a law of the grid's edge: no optimum lies inside."
+
+
+def _is_known(entry: Mapping[str, Any]) -> bool:
+    """Whether the data bound the exponent, and the offset that it leans on."""
+    codes = {warning["code"] for warning in entry["warnings"]}
+    return entry["ci95"] is not None and "offset_not_identifiable" not in codes
 
 
 def _exponent(entry: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ def cell(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {cell(name, part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
-        return " to ".join(cell(name, part) for part in value)
+        return " to ".join(f"{end:.4g}" for end in value)
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "none" if name != "reason" else ""
     if isinstance(value, bool):

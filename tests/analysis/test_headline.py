@@ -9,12 +9,13 @@ LAWS = (
     "Held-out loss follows a power law in databases (exponent 0.38, 95 % 0.28 to 0.48) and in tokens "
     "(exponent 0.47, 95 % 0.38 to 0.57)."
 )
+GROWTH = "More of either alone turns harmful: databases and tokens must grow together."
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({}, f"{LAWS} More of either alone turns harmful: databases and tokens must grow together."),
+        ({}, f"{LAWS} {GROWTH}"),
         (
             {"u_shape": "inconclusive"},
             f"{LAWS} Both hold along the best value of the other, found inside the grid.",
@@ -36,10 +37,19 @@ def test_the_headline_says_what_holds(changes: dict, text: str) -> None:
     assert headline(fit) == text
 
 
+def test_a_law_whose_offset_the_data_do_not_bound_is_only_compatible() -> None:
+    fit = study_fit()
+    fit["axes"]["tokens"]["warnings"] = [{"code": "offset_not_identifiable", "message": ""}]
+    assert headline(fit) == f"{LAWS} {GROWTH}".replace("follows", "is compatible with")
+
+
 def test_no_law_and_no_interval_are_said() -> None:
     fit = study_fit()
     fit["axes"]["n_databases"]["status"] = "failed"
     fit["axes"]["tokens"]["ci95"] = None
-    assert "in tokens (exponent 0.47, no interval). In databases no law" in headline(fit)
+    assert headline(fit) == (
+        "Held-out loss is compatible with a power law in tokens (exponent 0.47, no interval). In databases "
+        "no law is claimed."
+    )
     fit["axes"]["tokens"]["status"] = "failed"
     assert headline(fit) == "These runs support no scaling law, neither in databases nor in tokens."
