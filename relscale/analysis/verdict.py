@@ -140,23 +140,23 @@ def _surface(surface: Mapping[str, Any] | None) -> str:
     points = f"over all {surface['cells']} grid points"
     if not models:
         return f"No surface {points} is supported: in each form a term vanishes or sits at a search limit."
-    best, steady = models[0], min(models, key=lambda model: model["loso_rmse"])
+    best = models[0]
     error = f"It misses the points by {best['rmse']:.2g} (root mean square)"
     if best["chi2_dof"] is not None and best["chi2_dof"] > 2:
         error += f", more than seed noise explains (chi2 of {best['chi2_dof']:.2g} a degree of freedom)"
-    which = "it" if steady is best else f"the {_SURFACES[steady['model']]} one"
-    return (
-        f"The {_SURFACES[best['model']]} surface {points} is preferred by AICc{_lead(models)}, and {which} "
-        f"predicts slices left out best; {_exponents(best)}. {error}."
-    )
+    start = f"The {_SURFACES[best['model']]} surface {points} is {_preference(models)}"
+    return f"{start}; {_exponents(best)}. {error}."
 
 
-def _lead(models: Sequence[Mapping[str, Any]]) -> str:
-    """How far the best surface is ahead; a difference below 2 is a tie."""
+def _preference(models: Sequence[Mapping[str, Any]]) -> str:
+    """Why the first of these surfaces, in the order of AICc, is named; a difference below 2 is a tie."""
     if len(models) == 1:
-        return " as the only form whose terms all hold"
+        return "the only form that holds (in the others a term vanishes or sits at a search limit)"
     second, distance = _SURFACES[models[1]["model"]], models[1]["delta_aicc"]
-    return f" ({'a tie with' if distance < 2 else f'by {distance:.3g} over'} the {second} one)"
+    lead = f"a tie with the {second} one" if distance < 2 else f"by {distance:.3g} over the {second} one"
+    steady = min(models, key=lambda model: model["loso_rmse"])
+    which = "it" if steady is models[0] else f"the {_SURFACES[steady['model']]} one"
+    return f"preferred by AICc ({lead}), and {which} predicts slices left out best"
 
 
 def _exponents(model: Mapping[str, Any]) -> str:

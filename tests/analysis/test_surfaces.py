@@ -220,10 +220,13 @@ def test_unique_tokens_are_means_over_the_runs_of_each_n() -> None:
 
 
 def test_the_verdict_names_the_surface_and_its_exponents(fitted, bowl) -> None:
+    sentence = _surface(fitted(overfit, sigma=3e-4, seeds=3))
+    assert "The over-fitting surface over all 56 grid points is preferred by AICc (by " in sentence
+    assert "over the bowl-shaped one), and it predicts slices left out best; its exponents are" in sentence
     surface = fitted(bowl, sigma=3e-4, seeds=3)
     sentence = _surface(surface)
     values = model(surface, "bowl")["parameters"]
-    assert sentence.startswith("The bowl-shaped surface over all 56 grid points is preferred by AICc")
+    assert sentence.startswith("The bowl-shaped surface over all 56 grid points is the only form that holds")
     assert f"{values['alpha']:.2f} (databases) and {values['m']:.2f} (best tokens with databases)" in sentence
 
 
