@@ -10,7 +10,7 @@ from relscale.analysis.extrapolation import extrapolation_test, failed_test
 from relscale.analysis.forecast import outlook
 from relscale.analysis.forms import candidate_forms
 from relscale.analysis.frontier import UNIT, Grid, Minima, View
-from relscale.analysis.intervals import interval, percentiles
+from relscale.analysis.intervals import effective_dof, interval, percentiles
 from relscale.analysis.laws import power_law
 from relscale.analysis.points import Law
 from relscale.analysis.profiles import profiles
@@ -44,6 +44,10 @@ class AxisData:
     """(b, I, J) resampled means of the slices."""
     jackknife: np.ndarray
     """(r, I, J) means without one run each."""
+    raised: np.ndarray
+    """(c, I, J) means with one point each raised by its standard error."""
+    raised_dofs: np.ndarray
+    """(c,) degrees of freedom of these standard errors."""
 
 
 def fit_law(
@@ -71,12 +75,12 @@ def fit_law(
     _warn_of_disagreement(law, fit)
     draws = _draws(law, data)
     valid = None if draws is None else draws[:, np.isfinite(draws[2])]
-    dof = max(min(law.noise_dof, data.slices.noise_dof), 1)
+    dofs = _dofs(law, least_squares, data, valid)
     residual = loss - power_law(x, fit.E, fit.A, fit.alpha)
     entry |= {
         "status": law.status,
         **{name: getattr(fit, name) for name in NAMES},
-        **_intervals(law, least_squares, data, valid, dof),
+        **_intervals(law, least_squares, data, valid, dofs),
         "points": [
             {"x": float(at * UNIT[law.axis]), "loss": float(value)} for at, value in zip(x, loss, strict=True)
         ],
@@ -90,7 +94,7 @@ def fit_law(
         "extrapolation": extrapolation_test(
             data.grid, law, n_boot=n_boot, rng=stream(seed, Purpose.BOOTSTRAP, 4, number)
         ),
-        "forecast": outlook(law, valid, dof),
+        "forecast": outlook(law, valid, min(dofs)),
     }
     return entry, draws
 
@@ -134,25 +138,52 @@ def _draws(law: Law, data: AxisData) -> np.ndarray | None:
     return draws if failed < 0.5 else None
 
 
-def _intervals(law: Law, fit: AxisFit, data: AxisData, draws: np.ndarray | None, dof: int) -> dict[str, Any]:
+def _scaled(parameters: np.ndarray) -> np.ndarray:
+    """E, log A, alpha of rows E, A, alpha: A is far from normal, its logarithm is not."""
+    return np.stack([parameters[0], np.log(parameters[1]), parameters[2]])
+
+
+def _dofs(law: Law, fit: AxisFit, data: AxisData, draws: np.ndarray | None) -> list[float]:
+    """Degrees of freedom of the spread of E, log A and alpha.
+
+    Each grid point gives the variance that its own standard error makes. What the draws vary beyond their
+    sum is due to the held-out databases.
+    """
+    if draws is None:
+        return [1.0] * len(NAMES)
+    estimate = _scaled(np.array([[getattr(fit, name)] for name in NAMES]))
+    shifts = np.nan_to_num(_scaled(np.stack(law.refit(data.slices, data.raised))) - estimate)
+    databases = data.grid.by_database
+    found = []
+    for shift, spread in zip(shifts**2, _scaled(draws).var(1), strict=True):
+        parts, dofs, most = shift, data.raised_dofs, float(data.grid.noise_dof)
+        if databases is not None:
+            rest = max(float(spread - shift.sum()), 0.0)
+            parts, dofs = np.append(parts, rest), np.append(dofs, databases.shape[2] - 1)
+            most += databases.shape[2] - 1
+        found.append(min(effective_dof(parts, dofs), most))
+    return found
+
+
+def _intervals(
+    law: Law, fit: AxisFit, data: AxisData, draws: np.ndarray | None, dofs: list[float]
+) -> dict[str, Any]:
     """95 % intervals of E, A (on a log scale) and alpha, and of the law along x."""
     if draws is None:
         return {"ci95": None, "ci95_method": None, "band": None}
     jackknife = np.stack(law.refit(data.slices, data.jackknife))
-    jackknife = jackknife[:, np.isfinite(jackknife[2])]
-    ci95, method = {}, {}
-    for name, values, others in zip(NAMES, draws, jackknife, strict=True):
-        estimate = getattr(fit, name)
-        if name == "A":
-            ends, method[name] = interval(np.log(values), np.log(estimate), np.log(others), dof)
-            ends = np.exp(ends)
-        else:
-            ends, method[name] = interval(values, estimate, others, dof)
-        ci95[name] = ends.tolist()
+    jackknife = _scaled(jackknife[:, np.isfinite(jackknife[2])])
+    estimate = _scaled(np.array([getattr(fit, name) for name in NAMES]))
+    found = [interval(*one) for one in zip(_scaled(draws), estimate, jackknife, dofs, strict=True)]
+    ends = np.array([ends for ends, _ in found])
+    ends[1] = np.exp(ends[1])
     x = np.geomspace(law.x[law.used].min(), law.x[law.used].max(), N_BAND)
-    low, high = percentiles(power_law(x, *draws[..., None]), dof)
-    band = {"x": (x * UNIT[law.axis]).tolist(), "low": low.tolist(), "high": high.tolist()}
-    return {"ci95": ci95, "ci95_method": method, "band": band}
+    low, high = percentiles(power_law(x, *draws[..., None]), min(dofs))
+    return {
+        "ci95": dict(zip(NAMES, ends.tolist(), strict=True)),
+        "ci95_method": dict(zip(NAMES, (method for _, method in found), strict=True)),
+        "band": {"x": (x * UNIT[law.axis]).tolist(), "low": low.tolist(), "high": high.tolist()},
+    }
 
 
 def _objective(fit: RobustFit) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _axes(grid: Grid, draws: np.ndarray | None, seed: int) -> dict[str, AxisData
         axis: axis_shape(views[axis], rng=stream(seed, Purpose.BOOTSTRAP, 1, number))
         for number, axis in enumerate(AXES)
     }
-    jackknife = grid.jackknife_means()
+    jackknife, (raised, raised_dofs) = grid.jackknife_means(), grid.raised_means()
     axes = {}
     for axis, slices in views.items():
         found = minima(slices.x, slices.means, slices.counts)
@@ -155,6 +155,8 @@ def _axes(grid: Grid, draws: np.ndarray | None, seed: int) -> dict[str, AxisData
             systematic=systematic_error(windows),
             draws=draws if draws is None or along else draws.swapaxes(1, 2),
             jackknife=jackknife if along else jackknife.swapaxes(1, 2),
+            raised=raised if along else raised.swapaxes(1, 2),
+            raised_dofs=raised_dofs,
         )
     return axes
 

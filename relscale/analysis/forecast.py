@@ -16,14 +16,14 @@ FARTHEST = 4.0
 N_WITHIN, N_BEYOND = 61, 33
 
 
-def outlook(law: Law, draws: np.ndarray | None, dof: int) -> dict[str, Any]:
+def outlook(law: Law, draws: np.ndarray | None, dof: float) -> dict[str, Any]:
     """The law's 95 % interval up to `FARTHEST` times the data, and how far it says something.
 
     Parameters
     ----------
     law : the fitted points.
     draws : (3, b) bootstrap draws of E, A and alpha; None if there is no interval.
-    dof : degrees of freedom of the noise.
+    dof : degrees of freedom of the draws' spread.
 
     Returns
     -------

@@ -106,6 +106,14 @@ class Grid:
         inflated = weights * np.sqrt(size / max(size - 1, 1))
         return np.einsum("bd,ijd->bij", inflated, self.by_database, optimize=True)
 
+    def raised_means(self) -> tuple[np.ndarray, np.ndarray]:
+        """(c, I, J) means with one point each raised by its standard error; that error's dof (c,)."""
+        row, column = np.nonzero(self.counts)
+        n = self.counts[row, column]
+        means = np.tile(self.means, (len(n), 1, 1))
+        means[np.arange(len(n)), row, column] += (self.noise_sd or 0.0) / np.sqrt(n)
+        return means, np.where(n > 1, n - 1, max(self.noise_dof, 1)).astype(np.float64)
+
     def jackknife_means(self) -> np.ndarray:
         """(r, I, J) means without one run each, or without one trunk; the only run of a point stays."""
         if self.trunks:

@@ -7,7 +7,17 @@ MAX_SKEWNESS = 0.5
 """Draws more skewed than this get a BCa interval."""
 
 
-def widened_quantile(dof: int) -> float:
+def effective_dof(variances: np.ndarray, dofs: np.ndarray) -> float:
+    """Degrees of freedom of a sum of variances (c,), each known with its own; at least 1.
+
+    A law's end hangs on a few grid points of 3 runs, so its spread is known far worse than the pooled noise.
+    Source: Satterthwaite 1946.
+    """
+    bottom = float((variances**2 / dofs).sum())
+    return max(float(variances.sum()) ** 2 / bottom, 1.0) if bottom > 0 else float(dofs.sum())
+
+
+def widened_quantile(dof: float) -> float:
     """The normal quantile whose level is that of Student's t at 2.5 %, with the seeds' degrees of freedom.
 
     Few seeds misjudge their own spread; without this 95 % intervals of 3 seeds held the truth in 88 %.
@@ -16,13 +26,15 @@ def widened_quantile(dof: int) -> float:
     return float(stats.t.ppf(0.025, dof))
 
 
-def percentiles(values: np.ndarray, dof: int) -> np.ndarray:
+def percentiles(values: np.ndarray, dof: float) -> np.ndarray:
     """(2, ...) ends of the 95 % interval of draws (b, ...), its level widened for `dof`."""
     level = 100 * stats.norm.cdf(widened_quantile(dof))
     return np.percentile(values, [level, 100 - level], axis=0)
 
 
-def interval(values: np.ndarray, estimate: float, jackknife: np.ndarray, dof: int) -> tuple[np.ndarray, str]:
+def interval(
+    values: np.ndarray, estimate: float, jackknife: np.ndarray, dof: float
+) -> tuple[np.ndarray, str]:
     """The interval of draws, and its method: "percentile", or "bca" where the draws are skewed.
 
     Parameters
@@ -30,7 +42,7 @@ def interval(values: np.ndarray, estimate: float, jackknife: np.ndarray, dof: in
     values : (b,) finite draws.
     estimate : what the draws vary about, by the same estimator.
     jackknife : (r,) finite estimates, each without one unit of resampling.
-    dof : degrees of freedom of the noise.
+    dof : degrees of freedom of the draws' spread.
 
     Source: bias-corrected and accelerated interval, Efron 1987.
     """

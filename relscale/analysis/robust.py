@@ -12,8 +12,8 @@ from relscale.analysis.results import AnalysisError
 N_STARTS = 21
 MIN_AGREEING = 3
 MIN_DELTA = 1e-3
-PERTURBATION = np.array([1.0, 0.5, 0.5])
-"""SD of the starts around least squares: log excess, log E, exponent."""
+PERTURBATION = np.array([1.0, 0.05, 0.5])
+"""SD of the starts around least squares: log excess, log E, exponent. An offset is known far better."""
 # The scaled objective where every residual has the size of delta: optima are then of order 1 to 100.
 OBJECTIVE_AT_DELTA = 100.0
 GRADIENT_TOLERANCE = 1e-5

@@ -32,10 +32,12 @@ def slice_records(
     records = []
     for row, status in enumerate(found.status):
         interior = bool(status == INTERIOR)
+        three = slices.counts[row, max(found.index[row] - 1, 0) : found.index[row] + 2]
+        dof = max(int((three - 1).sum()), 1)  # of the runs that this minimum hangs on
         dropped = None if drawn is None else float((drawn.status[:, row] != INTERIOR).mean())
         ci95 = None
         if interior and drawn is not None:
-            ci95 = _drawn_intervals(drawn, row, slices.noise_dof) if dropped < MAX_DROPPED else None  # type: ignore[operator]
+            ci95 = _drawn_intervals(drawn, row, dof) if dropped < MAX_DROPPED else None  # type: ignore[operator]
         elif interior and slices.noise_sd:
             ci95 = _delta_intervals(slices, found, row)
         records.append(

@@ -11,8 +11,8 @@ from relscale.analysis import fit as module
 from relscale.analysis.results import AnalysisError
 
 AXIS_KEYS = {"status", "code", "E", "A", "alpha", "ci95", "ci95_method", "u_shape", "slices", "points",
-             "band", "warnings", "correlation_E_alpha", "rmse", "objective", "profile", "forms", "sensitivity",
-             "extrapolation", "forecast"}  # fmt: skip
+             "band", "warnings", "correlation_E_alpha", "rmse", "objective", "profile", "forms",
+             "sensitivity", "extrapolation", "forecast"}  # fmt: skip
 SLICE_KEYS = {"at", "status", "x_opt", "loss_opt", "ci95", "kind", "drop_share", "systematic"}
 AXES = ("n_databases", "tokens")
 

@@ -20,6 +20,8 @@ ONES = np.ones(6)
         ([5, 4, np.nan, 1, 4, 5], FLAT, np.nan),
         ([5, 4, 1, 1, 4, 5], INTERIOR, 2**2.5),
         ([5, 4, 1, 4, 5, 6], INTERIOR, 4.0),
+        ([1, np.nan, 3, 4, 5, 6], FLAT, np.nan),
+        ([6, 5, 4, 3, np.nan, 1], FLAT, np.nan),
     ],
 )
 def test_what_a_slice_is(means: list[float], status: int, x_opt: float) -> None:
@@ -89,3 +91,38 @@ def test_resampled_means_have_the_spread_of_means() -> None:
     expected = np.where(grid.counts == 1, grid.noise_sd**2, variance / grid.counts)
     np.testing.assert_allclose(draws.var(0), expected, rtol=0.08)
     np.testing.assert_allclose(draws.mean(0), grid.means, atol=5e-4)
+
+
+def test_branches_of_a_trunk_move_together() -> None:
+    """Three trunks at each N, their branches alike: all points of an N get the same draw."""
+    rng = np.random.default_rng(4)
+    level = rng.normal(0, 0.01, (2, 3))
+    rows = [
+        (8 * 2**i, 2**j, k, f"t{k}", 0.5 + level[i, k]) for i in range(2) for j in range(4) for k in range(3)
+    ]
+    table = pd.DataFrame(rows, columns=["n_databases", "tokens", "seed", "trunk", "loss"])
+    grid = Grid.from_table(table)
+    assert (grid.trunks, grid.noise_dof) == (True, 4)
+    draws = grid.resampled_means(4000, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(np.ptp(draws, axis=2), 0, atol=1e-12)
+    np.testing.assert_allclose(draws[:, :, 0].var(0), level.var(1, ddof=1) / 3, rtol=0.08)
+    assert abs(np.corrcoef(draws[:, 0, 0], draws[:, 1, 0])[0, 1]) < 0.05
+    assert grid.jackknife_means().shape == (6, 2, 4)
+    apart = Grid.from_table(table.drop(columns="trunk"))
+    assert np.ptp(apart.resampled_means(5, rng=np.random.default_rng(0)), axis=2).max() > 0
+    assert apart.noise_dof == 16
+
+
+def test_means_without_one_run_and_parts_of_a_grid(bowl, make_table) -> None:
+    grid = Grid.from_table(make_table(bowl, sigma=1e-3, seeds=3, n_databases=[8, 16, 32]))
+    jackknife = grid.jackknife_means()
+    assert len(jackknife) == 90
+    expected = grid.losses[1, 2, [0, 2]].mean()
+    assert jackknife[(10 + 2) * 3 + 1][1, 2] == pytest.approx(expected)
+    part = grid.part("tokens", grid.tokens[4])
+    assert part.losses.shape == (3, 5, 3)
+    np.testing.assert_array_equal(part.means, grid.means[:, :5])
+    assert part.noise_dof == 30
+    raised, dofs = grid.raised_means()
+    assert (raised - grid.means).sum((1, 2)) == pytest.approx(grid.noise_sd / np.sqrt(3))
+    assert set(dofs) == {2}

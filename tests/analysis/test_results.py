@@ -86,6 +86,34 @@ def test_duplicated_runs_are_named(table: pd.DataFrame) -> None:
     assert message.startswith("2 duplicated runs, first (n_databases=8, tokens=2000000000, seed=0)")
 
 
+def test_a_loss_from_the_middle_of_a_schedule(table: pd.DataFrame) -> None:
+    table["schedule_total_tokens"] = table["tokens"] * 1.005
+    assert check_results(table)[1].used == 8
+    table.loc[3, "schedule_total_tokens"] = 8e9
+    code, message = refusal(table)
+    assert code == "schedule_mismatch"
+    assert message.startswith("row 4: schedule ends at 8000000000 tokens but loss is from 2000000000; inter")
+
+
+def test_mixed_recipes(table: pd.DataFrame) -> None:
+    table["recipe"] = ["wsd"] * 4 + ["cosine"] * 4
+    code, message = refusal(table)
+    assert (code, message) == ("mixed_recipe", "rows mix 2 recipes: cosine, wsd; fit one recipe at a time.")
+    table["status"] = ["ok"] * 4 + ["failed"] * 4
+    assert check_results(table)[1].used == 4
+
+
+def test_branches_of_a_trunk(table: pd.DataFrame) -> None:
+    table["trunk"] = ["a", "b"] * 4
+    assert check_results(table)[1].used == 8
+    table.loc[1, "trunk"] = "a"
+    code, message = refusal(table)
+    assert code == "duplicate_run"
+    assert "trunk a has two branches at one point, the second (n_databases=8, tokens=1000000000" in message
+    table.loc[1, "trunk"] = None
+    assert refusal(table) == ("invalid_axis", "row 2: trunk is missing; fill the column.")
+
+
 def test_text_is_not_a_number(table: pd.DataFrame) -> None:
     table["loss"] = table["loss"].astype(object)
     table.loc[3, "loss"] = "diverged"

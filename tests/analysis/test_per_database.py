@@ -1,0 +1,73 @@
+"""Losses by held-out database: read, checked, resampled jointly."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from relscale.analysis.fit import fit_results
+from relscale.analysis.frontier import Grid
+from relscale.analysis.per_database import database_means, load_per_database
+from relscale.analysis.report import write_fit
+from relscale.analysis.results import AnalysisError
+
+EFFECTS = np.random.default_rng(1).normal(0, 0.02, 30)
+
+
+@pytest.fixture
+def runs(bowl, make_table) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A bowl measured on 30 databases, each easy or hard for all runs alike; results and long table."""
+    table = make_table(bowl, sigma=3e-4, seeds=2)
+    long = table.loc[table.index.repeat(30)].assign(database=list(range(30)) * len(table))
+    long["loss"] += EFFECTS[long["database"]] - EFFECTS.mean()
+    return table, long
+
+
+def test_databases_shift_all_points_together(runs) -> None:
+    table, long = runs
+    grid = Grid.from_table(table)
+    means = database_means(long.sample(frac=1, random_state=0), table, grid)
+    np.testing.assert_allclose(means.mean(2), grid.means)
+    np.testing.assert_allclose(means[3, 4] - grid.means[3, 4], EFFECTS - EFFECTS.mean(), atol=1e-12)
+    draws = replace(grid, by_database=means).resampled_means(2000, rng=np.random.default_rng(0))
+    assert draws.mean((1, 2)).std() == pytest.approx(EFFECTS.std(ddof=1) / np.sqrt(30), rel=0.08)
+    contrast = draws[:, 0, 0] - draws[:, 7, 9]
+    alone = grid.resampled_means(2000, rng=np.random.default_rng(0))
+    assert contrast.std() == pytest.approx((alone[:, 0, 0] - alone[:, 7, 9]).std(), rel=1e-6)
+
+
+def test_they_widen_the_offset_and_hardly_the_exponent(runs) -> None:
+    table, long = runs
+    plain, both = (fit_results(table, n_boot=300, per_database=data, surfaces=False) for data in (None, long))
+    width = [
+        {name: np.ptp(fit["axes"]["n_databases"]["ci95"][name]) for name in ("E", "alpha")}
+        for fit in (plain, both)
+    ]
+    assert width[1]["E"] > 4 * width[0]["E"]
+    assert width[1]["alpha"] < 1.5 * width[0]["alpha"]
+    assert "resampled seeds and 30 held-out databases" in both["settings"]["interval"]
+    assert "databases" not in plain["settings"]["interval"]
+
+
+def test_what_cannot_be_paired_is_refused(runs) -> None:
+    table, long = runs
+    with pytest.raises(
+        AnalysisError, match=r"database '4' of the run n_databases=8, tokens=131072000, seed=0"
+    ):
+        database_means(long.drop(index=0)._append(long.loc[0].iloc[[0, 1, 2, 3, *range(5, 30)]]), table,
+                       Grid.from_table(table))  # fmt: skip
+    with pytest.raises(AnalysisError, match="two losses on one held-out database"):
+        database_means(pd.concat([long, long.iloc[:1]]), table, Grid.from_table(table))
+
+
+def test_the_file_beside_the_results_is_found(runs, tmp_path: Path) -> None:
+    table, long = runs
+    table.to_parquet(tmp_path / "results.parquet")
+    long.to_parquet(tmp_path / "per_database.parquet")
+    long.drop(columns="database").to_csv(tmp_path / "short.csv", index=False)
+    fit = write_fit(tmp_path / "fit", tmp_path / "results.parquet", n_boot=20)
+    assert "30 held-out databases" in fit["settings"]["interval"]
+    with pytest.raises(AnalysisError, match=r"has no column 'database'; needed are n_databases"):
+        load_per_database(tmp_path / "short.csv")
