@@ -72,7 +72,7 @@ def fit_law(
         entry["extrapolation"] = failed_test(error.code, str(error))
         return entry, None
     warn_of_limits(law, least_squares)
-    _warn_of_disagreement(law, fit)
+    warn_of_disagreement(law, fit)
     draws = _draws(law, data)
     valid = None if draws is None else draws[:, np.isfinite(draws[2])]
     dofs = _dofs(law, least_squares, data, valid)
@@ -113,7 +113,8 @@ def _entry(data: AxisData) -> dict[str, Any]:
     }
 
 
-def _warn_of_disagreement(law: Law, fit: RobustFit) -> None:
+def warn_of_disagreement(law: Law, fit: RobustFit) -> None:
+    """A record for an optimum that few starts reach."""
     if fit.n_at_optimum < MIN_AGREEING:
         law.warn(
             "optimiser_disagreement",

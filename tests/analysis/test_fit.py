@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 
 from relscale.analysis import fit as module
+from relscale.analysis.axis import warn_of_disagreement
+from relscale.analysis.points import Law
 from relscale.analysis.results import AnalysisError
+from relscale.analysis.robust import RobustFit
 
 AXIS_KEYS = {"status", "code", "E", "A", "alpha", "ci95", "ci95_method", "u_shape", "slices", "points",
              "band", "warnings", "correlation_E_alpha", "rmse", "objective", "profile", "forms",
@@ -69,23 +72,26 @@ def test_a_bowl_with_three_seeds(bowl, make_table) -> None:
 
 
 def test_coverage_of_the_interval(bowl, make_table) -> None:
-    """40 tables of 3 seeds: binomial 95 % coverage lies in 33..40 with probability 99.9 %."""
+    """24 tables of 3 seeds: binomial 95 % coverage is 19 or more with probability 99.9 %.
+
+    benchmarks/fit_coverage.py does the same with 200 tables of each law.
+    """
     rng = np.random.default_rng(11)
     covered = 0
-    for draw in range(40):
+    for draw in range(24):
         fit = fit_results(make_table(bowl, sigma=3e-4, seeds=3, rng=rng), n_boot=200, seed=draw)
         low, high = fit["axes"]["n_databases"]["ci95"]["alpha"]
         covered += low <= bowl.alpha <= high
-    assert covered >= 33
+    assert covered >= 19
 
 
 def test_monotone_tables_are_never_called_u_shaped(monotone, make_table) -> None:
     rng = np.random.default_rng(3)
     verdicts = []
-    for sigma in (3e-4, 1e-3, 3e-3) * 8:
+    for sigma in (3e-4, 1e-3, 3e-3) * 4:
         fit = fit_results(make_table(monotone, sigma=sigma, seeds=3, rng=rng), n_boot=0)
         verdicts += [fit["axes"][axis]["u_shape"] for axis in AXES]
-    assert verdicts.count("u_shape") <= 4
+    assert verdicts.count("u_shape") <= 3
     assert verdicts.count("monotone") >= 0.8 * len(verdicts)
 
 
@@ -246,6 +252,26 @@ def test_order_names_and_units(bowl, make_table) -> None:
         assert windows[0]["alpha"] == pytest.approx(windows[1]["alpha"], abs=1e-6)
 
 
+def test_starts_that_disagree_are_reported() -> None:
+    points = dict.fromkeys(("x", "loss", "weights", "systematic"), np.ones(8))
+    law = Law(status="ok", axis="tokens", noise_dof=16, **points)
+    fit = RobustFit(E=0.36, A=0.1, alpha=0.4, delta=1e-3, scale=1e6, n_starts=21, n_at_optimum=2,
+                    alpha_spread=0.31, gradient=0.0)  # fmt: skip
+    warn_of_disagreement(law, fit)
+    text = "axis tokens: 2 of 21 starts reached the best objective; spread of alpha 0.31"
+    assert law.warnings == [{"code": "optimiser_disagreement", "message": text}]
+
+
+def test_draws_come_beside_the_fit(bowl, make_table) -> None:
+    table = make_table(bowl, sigma=3e-4, seeds=3, n_databases=[2**i for i in range(2, 13)])
+    fit = module.fit_with_draws(table, n_boot=60, surfaces=False)
+    assert fit.draws.keys() == set(AXES)
+    for axis, draws in fit.draws.items():
+        assert (list(draws.columns), len(draws)) == (["E", "A", "alpha"], 60)
+        low, high = fit.entry["axes"][axis]["ci95"]["alpha"]
+        assert draws["alpha"].between(low, high).mean() >= 0.9
+
+
 def test_equal_seeds_give_equal_fits(bowl, make_table) -> None:
     table = make_table(bowl, sigma=3e-4, seeds=3)
     assert fit_results(table, n_boot=50, seed=4) == fit_results(table, n_boot=50, seed=4)
@@ -255,9 +281,9 @@ def test_equal_seeds_give_equal_fits(bowl, make_table) -> None:
 
 def test_a_thousand_draws_are_quick(bowl, make_table) -> None:
     table = make_table(bowl, sigma=3e-4, seeds=3)
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone, however busy the machine is
     fit_results(table, n_boot=1000)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 3
 
 
 def test_nonfinite_rows_are_refused_or_counted(bowl, make_table) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from relscale.analysis import report
 from relscale.analysis.fit import fit_results
 from relscale.analysis.frontier import Grid
 from relscale.analysis.per_database import database_means, load_per_database
-from relscale.analysis.report import write_fit
 from relscale.analysis.results import AnalysisError
 
 EFFECTS = np.random.default_rng(1).normal(0, 0.02, 30)
@@ -53,21 +53,26 @@ def test_they_widen_the_offset_and_hardly_the_exponent(runs) -> None:
 
 def test_what_cannot_be_paired_is_refused(runs) -> None:
     table, long = runs
-    with pytest.raises(
-        AnalysisError, match=r"database '4' of the run n_databases=8, tokens=131072000, seed=0"
-    ):
-        database_means(long.drop(index=0)._append(long.loc[0].iloc[[0, 1, 2, 3, *range(5, 30)]]), table,
-                       Grid.from_table(table))  # fmt: skip
+    grid = Grid.from_table(table)
+    first = (long["n_databases"] == 8) & (long["tokens"] == long["tokens"].min()) & (long["seed"] == 0)
+    with pytest.raises(AnalysisError, match=r"'4' of the run n_databases=8, tokens=131072000, seed=0"):
+        database_means(long[~(first & (long["database"] == 4))], table, grid)
+    with pytest.raises(AnalysisError, match="'0' of the run n_databases=8, tokens=131072000, seed=0"):
+        database_means(long[~first], table, grid)
+    assert database_means(long[long["database"] == 3], table, grid) is None
     with pytest.raises(AnalysisError, match="two losses on one held-out database"):
-        database_means(pd.concat([long, long.iloc[:1]]), table, Grid.from_table(table))
+        database_means(pd.concat([long, long.iloc[:1]]), table, grid)
 
 
-def test_the_file_beside_the_results_is_found(runs, tmp_path: Path) -> None:
+def test_the_file_beside_the_results_is_found(runs, tmp_path: Path, monkeypatch) -> None:
     table, long = runs
+    given = {}
+    monkeypatch.setattr(report, "fit_with_draws", lambda results, **options: given.update(options) or 1 / 0)
     table.to_parquet(tmp_path / "results.parquet")
     long.to_parquet(tmp_path / "per_database.parquet")
     long.drop(columns="database").to_csv(tmp_path / "short.csv", index=False)
-    fit = write_fit(tmp_path / "fit", tmp_path / "results.parquet", n_boot=20)
-    assert "30 held-out databases" in fit["settings"]["interval"]
+    with pytest.raises(ZeroDivisionError):  # what comes after is not of interest here
+        report.write_fit(tmp_path / "fit", tmp_path / "results.parquet")
+    assert len(given["per_database"]) == len(long)
     with pytest.raises(AnalysisError, match=r"has no column 'database'; needed are n_databases"):
         load_per_database(tmp_path / "short.csv")
