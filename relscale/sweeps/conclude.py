@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from relscale.analysis.compare_report import write_comparison
-from relscale.analysis.fit import fit_results
+from relscale.analysis.fit import fit_with_draws
 from relscale.analysis.report import write_report
 from relscale.platform import storage
 from relscale.platform.errors import DataError, RelscaleError
@@ -49,7 +49,8 @@ def conclude(
     grid: VariantGrid, out: Path, failures: Mapping[str, str], real: Mapping[str, Path]
 ) -> VariantOutcome:
     """Collect, record, score on real databases, fit and report what the trials of one grid have left."""
-    results, per_database = collect_results(out, grid.trials, failures, grid.variant.settings)
+    columns = {**grid.variant.settings, "held_out_fingerprint": grid.held_out.fingerprint}
+    results, per_database = collect_results(out, grid.trials, failures, columns)
     write_table(grid.folder / "results", results)
     storage.write_bytes(grid.folder / "per_database.parquet", per_database.to_parquet(index=False))
     _record_grid(out, grid, results)
@@ -134,14 +135,15 @@ def _analyse(
     outputs = [folder / "report.html", folder / "fit.json"]
     with storage.unless_current(folder / "report.json", inputs, outputs) as must_run:
         if must_run:
-            fit = fit_results(
+            fit = fit_with_draws(
                 results, n_boot=config.analysis.n_boot, per_database=per_database, allow_missing=True
             )
             write_report(
                 folder,
                 title=f"Scaling study {config.name} {grid.variant.name}".rstrip(),
                 results=results,
-                fit=fit,
+                fit=fit.entry,
+                draws=fit.draws,
                 history=collect_curves(out, grid.trials),
                 scores=scores,
                 facts=grid.facts,

@@ -38,7 +38,16 @@ CURVES = {
 RECORDED_TAG = "relscale.recorded"
 RESULTS_TAG = "relscale.results"
 """Tag with the digest of a sweep's results, by which a comparison finds the run of its study."""
-FILES = ("report.html", "figures", "fit.json", "results.csv", "results.parquet", "study.yaml")
+FILES = (
+    "report.html",
+    "figures",
+    "fit.json",
+    "results.csv",
+    "results.parquet",
+    "per_database.parquet",
+    "bootstrap.parquet",
+    "study.yaml",
+)
 MAX_NOTE = 7900
 """Characters; MLflow refuses a tag of more than 8,000, and a link to hundreds of runs is longer."""
 SCORES = ("loss", "loss_boolean", "loss_number")

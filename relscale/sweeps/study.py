@@ -19,8 +19,6 @@ import relscale
 from relscale.platform import storage
 from relscale.platform.cluster import ClusterConfig, connect
 from relscale.platform.dataflow import on_cluster
-from relscale.platform.errors import ResourceError
-from relscale.platform.progress import console
 from relscale.platform.tracking import Tracker, TrackingConfig, check_tracking
 from relscale.sweeps.collect import reuse_results, trial_folder
 from relscale.sweeps.conclude import VariantGrid, VariantOutcome, conclude, write_study_comparison
@@ -137,7 +135,8 @@ def _run_grids(config: StudyConfig, out: Path, grids: Sequence[VariantGrid]) -> 
         def on_report(key: str, line: Mapping[str, Any]) -> None:
             show(key, line)
             if "loss" in line:
-                _record_live(owner[key][1], owner[key][0], line)
+                trial, record = owner[key]
+                record.trial_lines(trial, [line])
 
         # The longest first, over all variants: the last one to end is a short one.
         jobs.sort(key=lambda chain: -max(job.tokens for job in chain))
@@ -180,14 +179,6 @@ def _job(grid: VariantGrid, out: Path, trial: Trial, shorter: Path | None) -> Tr
         evaluation=config.evaluation,
         trial=config.trial,
     )
-
-
-def _record_live(record: SweepRecord, trial: Trial, line: Mapping[str, Any]) -> None:
-    """Mirror a line at once if MLflow can take it; `_record_grid` brings what is missed."""
-    try:
-        record.trial_lines(trial, [line])
-    except ResourceError as error:
-        console.print(f"{error} Training goes on; the points follow at the end.", markup=False)
 
 
 def _sweep_key(trials: Sequence[Trial], facts: Mapping[str, str]) -> str:
