@@ -23,9 +23,14 @@ def start_pretrain(
 
 
 def start(
-    name: str, options: Sequence[str], settings: Sequence[str], output: int | IO[str] | None
+    name: str,
+    options: Sequence[str],
+    settings: Sequence[str],
+    output: int | IO[str] | None,
+    *,
+    new_group: bool = False,
 ) -> subprocess.Popen[str]:
-    """Start any command with its options and the settings of its study."""
+    """Start any command with its options and the settings of its study; in a process group of its own."""
     arguments = [name, *options]
     for setting in settings:
         arguments += ["--set", setting]
@@ -34,6 +39,7 @@ def start(
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         text=True,
+        start_new_session=new_group,
     )
 
 
