@@ -184,7 +184,7 @@ def _law(one: Fitted, axis: str, status: str) -> tuple[View, Law]:
     slices = view(one.grid, axis)
     if status == "boundary":
         return slices, boundary_law(slices)
-    found = minima(slices.x, slices.means, slices.counts)
+    found = minima(slices.x, slices.means, slices.precision)
     return slices, frontier_law(slices, found, systematic_error(window_minima(slices, found)))
 
 
@@ -218,17 +218,24 @@ def _losses(
 
 def _common_points(first: Fitted, second: Fitted) -> pd.DataFrame:
     """By (n_databases, tokens): both means, their difference, its variance by the seeds (NaN if unknown)."""
-    runs = [one.study.table.groupby(list(AXES))["loss"].agg(["mean", "size"]) for one in (first, second)]
+    runs = [one.study.table.groupby(list(AXES))["loss"].agg(["mean"]) for one in (first, second)]
     both = pd.merge(*runs, left_index=True, right_index=True, suffixes=("_first", "_second"))
-    noise = [np.nan if one.grid.noise_sd is None else one.grid.noise_sd for one in (first, second)]
+    variances = [_mean_variance(one.grid, both.index) for one in (first, second)]
     return pd.DataFrame(
         {
             "first": both["mean_first"],
             "second": both["mean_second"],
             "difference": both["mean_second"] - both["mean_first"],
-            "seed_variance": noise[0] ** 2 / both["size_first"] + noise[1] ** 2 / both["size_second"],
+            "seed_variance": variances[0] + variances[1],
         }
     )
+
+
+def _mean_variance(grid: Grid, points: pd.MultiIndex) -> np.ndarray:
+    """Variance by the seeds of the mean loss at grid points; NaN if unknown."""
+    row = np.searchsorted(grid.n_databases, points.get_level_values("n_databases"))
+    column = np.searchsorted(grid.tokens, points.get_level_values("tokens"))
+    return (np.nan if grid.noise_sd is None else grid.noise_sd**2) / grid.precision[row, column]
 
 
 def _noise_dof(first: Fitted, second: Fitted) -> int:

@@ -94,7 +94,7 @@ def _fit_part(grid: Grid, law: Law, cut: float) -> _Part:
     """The law of the runs up to `cut`, in the axis' unit."""
     slices = view(grid.part(law.axis, cut * UNIT[law.axis]), law.axis)
     if law.status == "ok":
-        found = minima(slices.x, slices.means, slices.counts)
+        found = minima(slices.x, slices.means, slices.precision)
         part = frontier_law(slices, found, systematic_error(window_minima(slices, found)))
     else:
         part = boundary_law(slices)

@@ -119,7 +119,7 @@ def fit_with_draws(
             "ridge": _ridges(axes, laws),
             "surface": fit_surfaces(grid, unique_tokens(table, grid)) if surfaces else None,
             "rows": {"read": rows.read, "used": rows.used, "dropped": rows.dropped, "reasons": rows.reasons},
-            "noise": {"sd": grid.noise_sd, "dof": grid.noise_dof},
+            "noise": _noise(grid),
             "settings": {"n_boot": n_boot, "seed": seed, "interval": _interval_name(grid, draws)},
             "missing": missing,
             "forecasts": forecast_records({axis: entry for axis, (entry, _) in laws.items()}, forecasts),
@@ -132,6 +132,17 @@ def fit_with_draws(
     )
 
 
+def _noise(grid: Grid) -> dict[str, Any]:
+    noise = grid.noise
+    at = grid.n_databases if noise.by == "n_databases" else grid.tokens
+    by = (
+        []
+        if noise.sds is None
+        else [{"at": a, "sd": sd} for a, sd in zip(at.tolist(), noise.sds.tolist(), strict=True)]
+    )
+    return {"sd": noise.sd, "dof": noise.dof, "by": noise.by, "sds": by}
+
+
 def _axes(grid: Grid, draws: np.ndarray | None, seed: int) -> dict[str, AxisData]:
     """The slices of both axes, what was found in them, and their resampled means."""
     views = {axis: view(grid, axis) for axis in AXES}
@@ -142,7 +153,7 @@ def _axes(grid: Grid, draws: np.ndarray | None, seed: int) -> dict[str, AxisData
     jackknife, (raised, raised_dofs) = grid.jackknife_means(), grid.raised_means()
     axes = {}
     for axis, slices in views.items():
-        found = minima(slices.x, slices.means, slices.counts)
+        found = minima(slices.x, slices.means, slices.precision)
         windows = window_minima(slices, found)
         along = axis == "n_databases"
         axes[axis] = AxisData(

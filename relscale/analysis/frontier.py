@@ -26,7 +26,9 @@ class View:
     means: np.ndarray
     """(I, J)"""
     counts: np.ndarray
-    """(I, J)"""
+    """(I, J) runs."""
+    precision: np.ndarray
+    """(I, J) runs of the pooled SD that would be as good; see `Grid.precision`."""
     noise_sd: float | None
     noise_dof: int
 
@@ -52,9 +54,10 @@ class Minima:
 def view(grid: Grid, axis: str) -> View:
     """The slices whose minima make the frontier of `axis` ("n_databases" or "tokens")."""
     if axis == "n_databases":
-        at, x, means, counts = grid.n_databases, grid.tokens, grid.means, grid.counts
+        at, x, parts = grid.n_databases, grid.tokens, (grid.means, grid.counts, grid.precision)
     else:
-        at, x, means, counts = grid.tokens, grid.n_databases, grid.means.T, grid.counts.T
+        at, x, parts = grid.tokens, grid.n_databases, (grid.means.T, grid.counts.T, grid.precision.T)
+    means, counts, precision = parts
     other = AXES[1 - AXES.index(axis)]
     return View(
         axis=axis,
@@ -63,17 +66,18 @@ def view(grid: Grid, axis: str) -> View:
         x=x,
         means=means,
         counts=counts,
+        precision=precision,
         noise_sd=grid.noise_sd,
         noise_dof=grid.noise_dof,
     )
 
 
-def minima(x: np.ndarray, means: np.ndarray, counts: np.ndarray) -> Minima:
+def minima(x: np.ndarray, means: np.ndarray, precision: np.ndarray) -> Minima:
     """Find the vertex of every slice by the parabola in ln x through its three lowest neighbours.
 
     Parameters
     ----------
-    x : (J,) ascending; means : (..., J) with NaN for missing points; counts : (I, J) runs.
+    x : (J,) ascending; means : (..., J) with NaN for missing points; precision : (I, J), see `View`.
 
     Returns
     -------
@@ -105,7 +109,7 @@ def minima(x: np.ndarray, means: np.ndarray, counts: np.ndarray) -> Minima:
     middle = np.clip(index, 1, len(x) - 2)
     three = middle[..., None] + np.array([-1, 0, 1])
     y = np.take_along_axis(means, three, axis=-1)
-    n = np.take_along_axis(np.broadcast_to(counts, means.shape), three, axis=-1)
+    n = np.take_along_axis(np.broadcast_to(precision, means.shape), three, axis=-1)
     left, right = np.log(x[middle] / x[middle - 1]), np.log(x[middle + 1] / x[middle])
     with np.errstate(divide="ignore", invalid="ignore"):
         c2 = ((y[..., 2] - y[..., 1]) / right + (y[..., 0] - y[..., 1]) / left) / (left + right)

@@ -1,9 +1,11 @@
 """The N x S grid: the losses of its points, and how they would vary if they were measured again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+
+from relscale.analysis.noise import Noise, noise_of
 
 AXES = ("n_databases", "tokens")
 UNIT = {"n_databases": 1.0, "tokens": 1e9}
@@ -20,10 +22,8 @@ class Grid:
     """(J,) distinct values, ascending; in tokens."""
     losses: np.ndarray
     """(I, J, K) one loss a run, NaN beyond a point's number of runs."""
-    noise_sd: float | None
-    """SD of the loss between seeds, pooled over the points; None if no point has two runs."""
-    noise_dof: int
-    """Degrees of freedom of `noise_sd`."""
+    noise: Noise
+    """How much the loss of a run varies between seeds."""
     trunks: bool = False
     """Whether the runs of one N at the same place of the last axis are branches of one trunk."""
     by_database: np.ndarray | None = None
@@ -45,12 +45,11 @@ class Grid:
 
     @classmethod
     def _of(cls, n: np.ndarray, s: np.ndarray, losses: np.ndarray, trunks: bool) -> "Grid":
-        deviations = losses - _mean(losses)[..., None]
-        dof = int(np.maximum(np.isfinite(losses).sum(2) - 1, 0).sum())
-        sd = float(np.sqrt(np.nansum(deviations**2) / dof)) if dof else None
+        noise = noise_of(losses)
         if trunks:  # branches of one trunk are no independent measurements of the noise
-            dof = int(np.maximum(np.isfinite(losses).any(1).sum(1) - 1, 0).sum())
-        return cls(n_databases=n, tokens=s, losses=losses, noise_sd=sd, noise_dof=dof, trunks=trunks)
+            dofs = np.maximum(np.isfinite(losses).any(1).sum(1) - 1, 0)
+            noise = replace(noise, dof=int(dofs.min() if noise.by == "n_databases" else dofs.sum()))
+        return cls(n_databases=n, tokens=s, losses=losses, noise=noise, trunks=trunks)
 
     def part(self, axis: str, largest: float) -> "Grid":
         """The grid as it would be without runs beyond `largest` on an axis, and without its databases."""
@@ -64,6 +63,21 @@ class Grid:
     def counts(self) -> np.ndarray:
         """(I, J) number of runs of each point."""
         return np.isfinite(self.losses).sum(2)
+
+    @property
+    def noise_sd(self) -> float | None:
+        """SD of the loss between seeds, pooled over all points; None if no point has two runs."""
+        return self.noise.sd
+
+    @property
+    def noise_dof(self) -> int:
+        """Degrees of freedom of a point's SD."""
+        return self.noise.dof
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(I, J) runs of the pooled SD that would be as good as each point's own; 0 where there is none."""
+        return self.counts / self.noise.relative
 
     @property
     def means(self) -> np.ndarray:
@@ -95,7 +109,7 @@ class Grid:
         drawn = np.where(used, np.take_along_axis(deviations, chosen, axis=3), np.nan)
         drawn = np.nansum(drawn, 3) / np.maximum(np.isfinite(drawn).sum(3), 1)
         drawn *= np.sqrt(n / np.maximum(n - 1, 1))
-        alone = rng.normal(0.0, self.noise_sd, drawn.shape)
+        alone = rng.normal(0.0, self.noise_sd * np.sqrt(self.noise.relative), drawn.shape)
         resampled = means + np.where(counts == 1, alone, drawn)
         return resampled if self.by_database is None else resampled + self._database_shifts(n_draws, rng)
 
@@ -111,7 +125,8 @@ class Grid:
         row, column = np.nonzero(self.counts)
         n = self.counts[row, column]
         means = np.tile(self.means, (len(n), 1, 1))
-        means[np.arange(len(n)), row, column] += (self.noise_sd or 0.0) / np.sqrt(n)
+        errors = (self.noise_sd or 0.0) / np.sqrt(self.precision[row, column])
+        means[np.arange(len(n)), row, column] += errors
         return means, np.where(n > 1, n - 1, max(self.noise_dof, 1)).astype(np.float64)
 
     def jackknife_means(self) -> np.ndarray:

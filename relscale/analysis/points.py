@@ -40,7 +40,7 @@ class Law:
         Which slices have an interior minimum is decided anew; the systematic errors stay.
         """
         if self.status == "ok":
-            found = minima(slices.x, means, slices.counts)
+            found = minima(slices.x, means, slices.precision)
             return search(self.x, *_minima_with_weights(slices, found, self.systematic))
         loss = means[..., slices.counts[:, -1] > 0, -1]
         return search(self.x, loss, np.broadcast_to(self.weights, loss.shape))
@@ -70,7 +70,7 @@ def boundary_law(slices: View) -> Law:
         axis=slices.axis,
         x=slices.at[there] / UNIT[slices.axis],
         loss=slices.means[there, -1],
-        weights=counts.astype(np.float64),
+        weights=slices.precision[there, -1],
         systematic=np.zeros(len(counts)),
         noise_dof=min(int((counts - 1).sum()), slices.noise_dof),
     )

@@ -22,7 +22,7 @@ def ridge_record(
         return {"exponent": None, "ci95": None}, None
     if draws is None:
         return {"exponent": exponent, "ci95": None}, None
-    drawn = ridge_exponent(slices.at, minima(slices.x, draws, slices.counts))
+    drawn = ridge_exponent(slices.at, minima(slices.x, draws, slices.precision))
     valid = drawn[np.isfinite(drawn)]
     enough = len(valid) >= 0.5 * len(drawn)
     ci95 = percentiles(valid, slices.noise_dof).tolist() if enough else None

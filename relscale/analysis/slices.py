@@ -28,7 +28,7 @@ def slice_records(
     has no interior minimum or loses it in half of the draws. drop_share is that share, None without draws.
     systematic is the error of loss_opt from the choice of the curve through the slice.
     """
-    drawn = None if draws is None else minima(slices.x, draws, slices.counts)
+    drawn = None if draws is None else minima(slices.x, draws, slices.precision)
     records = []
     for row, status in enumerate(found.status):
         interior = bool(status == INTERIOR)

@@ -132,12 +132,14 @@ def leave_slices_out(form: Form, problem: Problem, shape: np.ndarray) -> float:
 
 def _problem(grid: Grid, unique: np.ndarray | None) -> Problem:
     row, column = np.nonzero(grid.counts)
-    counts = grid.counts[row, column]
+    precision = grid.precision[row, column]
     known = unique if unique is not None and np.isfinite(unique).all() else None
     scale = scale_of(grid, known)
     u = None if known is None else known[row] / UNIT["tokens"]
     points = points_at(grid.n_databases[row], grid.tokens[column] / UNIT["tokens"], u, scale)
-    data = Data(points=points, loss=grid.means[row, column], root_weight=np.sqrt(counts / counts.mean()))
+    data = Data(
+        points=points, loss=grid.means[row, column], root_weight=np.sqrt(precision / precision.mean())
+    )
     return Problem(grid=grid, unique=known, scale=scale, data=data, row=row, column=column)
 
 
@@ -238,7 +240,7 @@ def _chi2_dof(optimum: Optimum, problem: Problem, dof: int) -> float | None:
     noise = problem.grid.noise_sd
     if noise is None or noise**2 * len(problem.row) < problem.data.floor:
         return None
-    runs = problem.grid.counts[problem.row, problem.column].mean()
+    runs = problem.grid.precision[problem.row, problem.column].mean()
     return float(optimum.rss * runs / noise**2 / dof)
 
 

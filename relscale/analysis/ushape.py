@@ -49,8 +49,8 @@ def axis_shape(slices: View, *, rng: np.random.Generator) -> Shape:
     if sd is None or dof < MIN_DOF or not n_tested:
         return Shape(verdict="inconclusive", n_u=0, n_tested=0, kinds=("inconclusive",) * len(slices.at))
     kinds = tuple(
-        slice_shape(means, counts, sd, dof, rng=rng) if enough else "inconclusive"
-        for means, counts, enough in zip(slices.means, slices.counts, testable, strict=True)
+        slice_shape(means, precision, sd, dof, rng=rng) if enough else "inconclusive"
+        for means, precision, enough in zip(slices.means, slices.precision, testable, strict=True)
     )
     number = Counter(kinds)
     verdict = max(("decreasing", "increasing", "flat"), key=lambda kind: number[kind])
@@ -62,17 +62,19 @@ def axis_shape(slices: View, *, rng: np.random.Generator) -> Shape:
 
 
 def slice_shape(
-    means: np.ndarray, counts: np.ndarray, sd: float, dof: int, *, rng: np.random.Generator
+    means: np.ndarray, precision: np.ndarray, sd: float, dof: int, *, rng: np.random.Generator
 ) -> str:
     """The shape of one slice: u_shape, decreasing, increasing, flat or inconclusive.
 
-    U-shaped if the minimum is interior, both ends are above it by `DEPTH` standard errors, and so deep
-    a minimum has a chance below 5 % under the best monotone curve (simulated, with the SD's own error).
+    `precision` (J,) are runs of the SD `sd`, 0 where there is none.
+
+    U-shaped if the minimum is interior, both ends are above it by `DEPTH` standard errors, and so deep a
+    minimum has a chance below 5 % under the best monotone curve (simulated, with the SD's own error).
     Monotone if the ends differ by `DEPTH` standard errors and that chance is above 20 %.
     """
-    there = counts > 0
-    means, counts = means[there], counts[there]
-    variance = np.maximum(sd**2, (1e-12 * np.abs(means).max()) ** 2) / counts
+    there = precision > 0
+    means, precision = means[there], precision[there]
+    variance = np.maximum(sd**2, (1e-12 * np.abs(means).max()) ** 2) / precision
     depth = float(_depth(means, variance))
     fall = float((means[0] - means[-1]) / np.sqrt(variance[0] + variance[-1]))
     if abs(fall) <= DEPTH and depth <= DEPTH and is_constant(means, variance):

@@ -46,11 +46,11 @@ def systematic_error(losses: Mapping[str, np.ndarray]) -> np.ndarray:
 def _minimum(slices: View, row: int, middle: int, degree: int, size: int) -> float:
     start = min(max(middle - size // 2, 0), len(slices.x) - size)
     window = slice(start, start + size)
-    means, counts = slices.means[row, window], slices.counts[row, window]
-    if start < 0 or not counts.all():
+    means, precision = slices.means[row, window], slices.precision[row, window]
+    if start < 0 or not precision.all():
         return np.nan
     t = np.log(slices.x[window] / slices.x[middle])
-    curve = Polynomial.fit(t, means, degree, w=np.sqrt(counts))
+    curve = Polynomial.fit(t, means, degree, w=np.sqrt(precision))
     low, high = np.log(slices.x[[middle - 1, middle + 1]] / slices.x[middle])
     turns = curve.deriv().roots()
     turns = turns[np.isreal(turns)].real
