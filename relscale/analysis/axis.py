@@ -73,7 +73,7 @@ def fit_law(
         return entry, None
     warn_of_limits(law, least_squares)
     warn_of_disagreement(law, fit)
-    draws = _draws(law, data)
+    draws = _draws(law, data, stream(seed, Purpose.BOOTSTRAP, 5, number))
     valid = None if draws is None else draws[:, np.isfinite(draws[2])]
     dofs = _dofs(law, least_squares, data, valid)
     residual = loss - power_law(x, fit.E, fit.A, fit.alpha)
@@ -123,11 +123,15 @@ def warn_of_disagreement(law: Law, fit: RobustFit) -> None:
         )
 
 
-def _draws(law: Law, data: AxisData) -> np.ndarray | None:
-    """(3, b) E, A and alpha in each draw; None where there are none or too few to make an interval."""
+def _draws(law: Law, data: AxisData, rng: np.random.Generator) -> np.ndarray | None:
+    """(3, b) E, A and alpha in each draw; None where there are none or too few to make an interval.
+
+    Runs, held-out databases and the choice of the curve through a slice vary together.
+    """
     if data.draws is None or law.used.sum() < MIN_POINTS_INTERVAL:
         return None
-    draws = np.stack(law.refit(data.slices, data.draws))
+    curves = rng.standard_normal(len(data.draws))
+    draws = np.stack(law.refit(data.slices, data.draws, curves))
     failed = float(np.isnan(draws[2]).mean())
     if failed > MAX_FAILED_DRAWS:
         intervals = "intervals are optimistic" if failed < 0.5 else "no interval is reported"

@@ -34,14 +34,21 @@ class Law:
     def warn(self, code: str, message: str) -> None:
         self.warnings.append({"code": code, "message": message})
 
-    def refit(self, slices: View, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def refit(
+        self, slices: View, means: np.ndarray, curves: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """E, A and alpha (b,) of the same law for other means (b, I, J) of its slices; NaN where none.
 
-        Which slices have an interior minimum is decided anew; the systematic errors stay.
+        Which slices have an interior minimum is decided anew; the systematic errors stay. With `curves` (b,)
+        every minimum is moved by so many of its systematic errors, all slices to the same side: a parabola
+        misses bowls of one shape in one direction.
         """
         if self.status == "ok":
             found = minima(slices.x, means, slices.precision)
-            return search(self.x, *_minima_with_weights(slices, found, self.systematic))
+            loss, weights = _minima_with_weights(slices, found, self.systematic)
+            if curves is not None:
+                loss = loss + curves[:, None] * np.nan_to_num(self.systematic)
+            return search(self.x, loss, weights)
         loss = means[..., slices.counts[:, -1] > 0, -1]
         return search(self.x, loss, np.broadcast_to(self.weights, loss.shape))
 

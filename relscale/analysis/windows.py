@@ -29,18 +29,20 @@ def window_minima(slices: View, found: Minima) -> dict[str, np.ndarray]:
 
 
 def systematic_error(losses: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Half the spread of each slice's loss over the windows: (I,), NaN where it has no minimum.
+    """The spread of each slice's loss over the windows: (I,), NaN where it has no minimum.
+
+    Not half of it: on an octave grid all windows may miss a lopsided bowl to the same side.
 
     A slice with a single window has the root mean square of the others; if there are none, 0.
     """
     table = np.stack(list(losses.values()))
     interior = np.isfinite(losses["quadratic_3"])
     several = np.isfinite(table).sum(0) > 1
-    halves = np.full(table.shape[1], np.nan)
-    halves[several] = (np.nanmax(table[:, several], 0) - np.nanmin(table[:, several], 0)) / 2
-    typical = np.sqrt(np.mean(halves[several] ** 2)) if several.any() else 0.0
-    halves[interior & ~several] = typical
-    return halves
+    spread = np.full(table.shape[1], np.nan)
+    spread[several] = np.nanmax(table[:, several], 0) - np.nanmin(table[:, several], 0)
+    typical = np.sqrt(np.mean(spread[several] ** 2)) if several.any() else 0.0
+    spread[interior & ~several] = typical
+    return spread
 
 
 def _minimum(slices: View, row: int, middle: int, degree: int, size: int) -> float:
