@@ -20,9 +20,9 @@ def test_windows_find_the_minimum_of_curves_they_hold(make_table) -> None:
     losses = window_minima(slices, found)
     np.testing.assert_allclose(losses["quartic_7"], 0.3, atol=1e-9)
     assert (np.abs(losses["quadratic_3"] - 0.3) > 1e-6).all()
-    halves = systematic_error(losses)
+    spread = systematic_error(losses)
     table = np.stack(list(losses.values()))
-    np.testing.assert_allclose(halves, np.ptp(table, axis=0) / 2)
+    np.testing.assert_allclose(spread, np.ptp(table, axis=0))
 
 
 def test_a_slice_without_windows_has_the_typical_error() -> None:
@@ -31,9 +31,9 @@ def test_a_slice_without_windows_has_the_typical_error() -> None:
         "quadratic_3": np.array([0.30, 0.31, 0.32, nan]),
         "cubic_5": np.array([0.302, 0.314, nan, nan]),
     }
-    halves = systematic_error(losses)
-    assert halves[:3] == pytest.approx([0.001, 0.002, np.sqrt((0.001**2 + 0.002**2) / 2)])
-    assert np.isnan(halves[3])
+    spread = systematic_error(losses)
+    assert spread[:3] == pytest.approx([0.002, 0.004, np.sqrt((0.002**2 + 0.004**2) / 2)])
+    assert np.isnan(spread[3])
 
 
 def test_a_hole_closes_a_window(bowl, make_table) -> None:
