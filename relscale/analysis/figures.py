@@ -20,6 +20,8 @@ WIDTH = 10.0  # inches; a report is printed at 0.7 of it
 LABELS = {"n_databases": "databases N", "tokens": "training tokens S"}
 SYMBOLS = {"n_databases": "N", "tokens": "S"}
 OTHER = {"n_databases": "tokens", "tokens": "n_databases"}
+_CHARACTERS = 5
+"""Room of a tick, for its label and a gap."""
 STYLE: Any = {
     "font.size": 10.5,
     "text.color": "#1C1C1C",
@@ -93,11 +95,17 @@ def count_axis(axes: Axes, values: np.ndarray, label: str, *, n_ticks: int = 8) 
     axes.set_xscale("log")
     axes.set_xlabel(label)
     if len(values) <= 16:
-        axes.xaxis.set_major_locator(FixedLocator(list(values[:: -(-len(values) // n_ticks)])))
+        step = next(s for s in range(1, 17) if _width(values[::s]) <= _CHARACTERS * n_ticks)
+        axes.xaxis.set_major_locator(FixedLocator(list(values[::step])))
     else:
         axes.xaxis.set_major_locator(LogLocator(numticks=5))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: human_count(value)))
+
+
+def _width(values: np.ndarray) -> int:
+    """Characters that the labels of these values take side by side."""
+    return sum(len(human_count(float(value))) + 2 for value in values)
 
 
 def log_loss_axis(axes: Axes) -> None:
