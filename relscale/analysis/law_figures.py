@@ -102,7 +102,9 @@ def _draw_loss(axes: Axes, entry: Mapping[str, Any], axis: str) -> None:
     axes.plot(curve, entry["E"] + _curve(entry, axis, curve), color=BLUE, linewidth=1.8)
     if entry["band"]:
         axes.fill_between(entry["band"]["x"], entry["band"]["low"], entry["band"]["high"], **BAND)
-    intervals = {record["at"]: record.get("ci95") for record in entry["slices"]}
+    # Points of a boundary law are no minima, so the minima's intervals are not theirs.
+    minima = entry["slices"] if entry["status"] == "ok" else []
+    intervals = {record["at"]: record.get("ci95") for record in minima}
     for place in x:
         if interval := (intervals.get(place) or {}).get("loss_opt"):
             axes.plot([place, place], interval, color=ORANGE, linewidth=1.3)
