@@ -50,9 +50,12 @@ def axis_sentence(fit: Mapping[str, Any], axis: str) -> str:
     n_interior = sum(record["status"] == "interior" for record in entry["slices"])
     law = f"{law_text(entry, axis)}, {_interval(entry)}"
     if entry["status"] == "boundary":
+        bends = [record["kind"] for record in entry["slices"]].count("u_shape")
+        few = f"only {bends} of {len(entry['slices'])} slices turn upward beyond seed noise over {other}"
+        why = few if bends else f"no optimum over {other} inside the grid"
         return (
-            f"{start}no interior optimum over {other}, so this is a law of the grid's boundary, along the "
-            f"largest number of {other}: {law}; more {other} may lower the loss further."
+            f"{start}{why}, so this is a law of the grid's boundary, along the largest number of {other}: "
+            f"{law}; more {other} may lower the loss further."
         )
     return (
         f"{start}{law}, at the best number of {other}, found inside the grid in {n_interior} of "

@@ -34,6 +34,6 @@ def test_no_law_is_claimed_where_there_is_none(bowl_at, make_table) -> None:
 
 def test_a_boundary_law_is_called_one(monotone, make_table) -> None:
     sentences = verdict_sentences(fit_results(make_table(monotone, sigma=3e-4, seeds=3)))
-    assert "no interior optimum over tokens, so this is a law of the grid's boundary" in sentences[1]
+    assert "no optimum over tokens inside the grid, so this is a law of the grid's boundary" in sentences[1]
     assert sentences[1].endswith("more tokens may lower the loss further.")
     assert sentences[-1].startswith("The additive surface over all 80 grid points")
