@@ -1,1 +1,0 @@
-"""Your own database: files or SQL tables to a RelBench 3 folder with tasks, and a report."""
