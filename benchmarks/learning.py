@@ -41,7 +41,7 @@ from relscale.model.store import TokenStore
 
 N_TRAIN, N_HELD_OUT, HELD_OUT_SEED = 16, 32, 1_000_000
 TRAIN_SIZES = {**SIZES, "num_tables": [8, 14], "num_columns": [6, 24]}
-"""Many columns in few databases: of the held-out databases' sizes, 16 are learnt by heart from 4 M tokens on."""
+"""Many columns in few databases: 16 as small as the held-out ones are learnt by heart after 4 M tokens."""
 SAMPLER = SamplerConfig(context_length=256, bfs_width=32, mask_prob=0.4)
 MODEL = ModelConfig(n_blocks=2, d_model=64, n_heads=4, d_ff=256)
 EVALUATION = EvaluationConfig(columns_per_type=5, rows_per_column=10, mask_prob=0.2)
