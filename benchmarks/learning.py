@@ -4,7 +4,8 @@
 
 Generates and tokenizes 16 databases to train on (8 to 14 tables of 6 to 24 columns) and 32 to be held out
 (those of the demo: 3 to 6 tables of 3 to 12), pretrains the tiny model (2 blocks, width 64, contexts of 256
-cells of which up to 0.4 are hidden) with each seed, and scores it on fixed held-out contexts all along. On the same hidden cells it is compared with
+cells of which up to 0.4 are hidden) with each seed, and scores it on fixed held-out contexts all along. On
+the same hidden cells it is compared with
 
     column mean   the column's mean over the database: z-score 0, or the base rate of a boolean
     entity mean   the mean of the column's visible cells in rows that share a parent with the hidden cell's
