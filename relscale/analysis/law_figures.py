@@ -109,6 +109,9 @@ def _draw_loss(axes: Axes, entry: Mapping[str, Any], axis: str) -> None:
         if interval := (intervals.get(place) or {}).get("loss_opt"):
             axes.plot([place, place], interval, color=ORANGE, linewidth=1.3)
     axes.plot(x, loss, "o", color=ORANGE, markersize=6)
+    # The band of a law that is hardly known must not flatten the points.
+    reach = max(float(np.ptp(loss)), loss.max() - entry["E"])
+    axes.set_ylim(loss.min() - reach, loss.max() + reach)
     axes.axhline(entry["E"], color=GREY, linewidth=1, linestyle="--")
     offset = f"offset E = {entry['E']:.4g}"
     if entry["ci95"]:
