@@ -19,11 +19,7 @@ ALLOWED = {
     "analysis": {"platform", "analysis"},
     "sweeps": {"platform", "generation", "model", "analysis", "sweeps"},
 }
-EXCEPTIONS = {
-    ("analysis/zero_shot.py", "model"),
-    ("analysis/task_predictions.py", "model"),
-    ("analysis/audit.py", "model"),
-}
+EXCEPTIONS = {("analysis/zero_shot.py", "model")}
 
 HOMES = {
     "ray": {"platform/cluster.py", "platform/dataflow.py", "model/distributed.py", "sweeps/launch.py"},
