@@ -23,7 +23,8 @@ def commands_in(document: Path) -> list[str]:
 @pytest.fixture
 def tour(tmp_path, monkeypatch) -> Path:
     """An empty folder with the study files and a results table where the documents have them."""
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for folder in ("configs", "docs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "shop.sql").symlink_to(ROOT / "docs" / "examples" / "shop.sql")
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     rows = [f"{n},{s},0,{0.4 + 0.1 / n + 1e4 / s}" for n in (2, 4, 8) for s in (65536, 131072, 262144)]
@@ -35,10 +36,10 @@ def tour(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def run_commands(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a document's commands one after the other; each must end well."""
-    commands = commands_in(document)
-    assert len(commands) >= 4
+def run_commands(document: Path, monkeypatch: pytest.MonkeyPatch, *, at_least: int = 4) -> None:
+    """Run a document's commands of relscale one after the other; each must end well."""
+    commands = [command for command in commands_in(document) if command.startswith("relscale ")]
+    assert len(commands) >= at_least
     for command in commands:
         monkeypatch.setattr(sys, "argv", shlex.split(command))
         with pytest.raises(SystemExit) as ended:
@@ -92,6 +93,41 @@ def test_comparing_studies_runs_as_written(tour, monkeypatch):
     (experiment,) = client.search_experiments(filter_string="name = 'compare demo and other'")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.tags["verdict.tokens.other-demo"] == "no_law"
+
+
+def test_analysing_a_table_runs_as_written(tour, monkeypatch):
+    run_commands(ROOT / "docs" / "analysis.md", monkeypatch, at_least=2)
+    made = tour / "runs" / "analysis"
+    laws = json.loads((made / "known" / "fit.json").read_text())["axes"]
+    joint = json.loads((made / "joint" / "fit.json").read_text())["joint"]
+    for truth, (low, high) in (
+        (0.38, laws["n_databases"]["ci95"]["alpha"]),
+        (0.38 / 0.8, laws["tokens"]["ci95"]["alpha"]),
+        (0.3478, joint["ci95"]["alpha"]),
+        (0.3658, joint["ci95"]["beta"]),
+    ):
+        assert low < truth < high
+    named = set(re.findall(r"`([A-Za-z_0-9]+)`", (ROOT / "docs" / "analysis.md").read_text()))
+    assert {*laws["tokens"], *laws["tokens"]["slices"][0], *laws["tokens"]["extrapolation"], *joint} <= named
+
+
+def test_every_code_of_the_analysis_is_explained():
+    raised = r"""(?:AnalysisError\(|\.warn\(|"code": |return \(|found\.append\(\()\s*"([a-z]+_[a-z_]+)\""""
+    sources = (ROOT / "relscale" / "analysis").glob("*.py")
+    codes = {code for source in sources for code in re.findall(raised, source.read_text())}
+    assert {"exponent_at_bound", "single_seed", "surface_ambiguous"} <= codes
+    assert codes <= set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "analysis.md").read_text()))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_the_commands_of_the_readme_run_as_written(tour, monkeypatch):
+    run_commands(ROOT / "README.md", monkeypatch)
+    again = tour / "runs" / "again"
+    fitted = json.loads((again / "laws" / "fit.json").read_text())
+    kept = json.loads((ROOT / "docs" / "results" / "cpu-study" / "fit.json").read_text())
+    assert fitted["rows"] == kept["rows"]
+    assert (again / "compared" / "compare.html").is_file()
 
 
 def test_every_make_target_of_the_readme_exists():
