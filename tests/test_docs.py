@@ -119,8 +119,6 @@ def test_every_code_of_the_analysis_is_explained():
     assert codes <= set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "analysis.md").read_text()))
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_session")
 def test_the_commands_of_the_readme_run_as_written(tour, monkeypatch):
     run_commands(ROOT / "README.md", monkeypatch)
     again = tour / "runs" / "again"
