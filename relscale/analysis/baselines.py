@@ -8,64 +8,102 @@ import pandas as pd
 
 from relscale.platform.errors import DataError
 
-Visibility = Literal["temporal", "strict"]
+Visibility = Literal["temporal", "strict", "train-only"]
 """Whose labels a row may see, always of strictly earlier rows only.
 
 temporal : every split, the scored one included; what the context of a relational transformer holds.
 strict : the splits before the scored one (train for val; train and val for test), as RelBench states it.
+train-only : the train split alone.
 """
 
+HALF_LIFE = 5
+"""Labels after which the weight of a label in the exponential mean is halved."""
 _SPLITS = ("train", "val", "test")
+_RECENT = 5
+
+
+def known_labels(splits: Mapping[str, pd.DataFrame], split: str, visibility: Visibility) -> pd.DataFrame:
+    """The labels that rows of a split may see if they are earlier; null ones do not count.
+
+    Parameters
+    ----------
+    splits : tables with the columns time, entity and label by split name, at least those that count.
+    split : the split to score.
+    """
+    last = 1 if visibility == "train-only" else _SPLITS.index(split) + (visibility == "temporal")
+    known = pd.concat([splits[name] for name in _SPLITS[:last]], ignore_index=True)
+    return known[known["label"].notna()]
 
 
 def baseline_predictions(
-    splits: Mapping[str, pd.DataFrame],
-    *,
-    time_col: str,
-    entity_col: str,
-    target_col: str,
-    split: str = "test",
-    visibility: Visibility = "temporal",
+    splits: Mapping[str, pd.DataFrame], *, split: str = "test", visibility: Visibility = "temporal"
 ) -> dict[str, np.ndarray]:
     """Predict every row of a split by means of the labels before it.
 
     Parameters
     ----------
-    splits : label tables by split name, at least `split` and those before it; labels are numbers or booleans.
-    time_col, entity_col, target_col : columns of these tables.
+    splits : label tables with the columns time, entity and label by split name, at least `split` and those
+        that it sees; labels are numbers or booleans.
     split : the split to score, "val" or "test".
     visibility : which labels count as known.
 
     Returns
     -------
-    float64 arrays in the row order of `splits[split]`, in the units of the label:
-    "global_mean", the mean of all visible labels; "entity_mean", the mean of the same entity's visible
-    labels, and the global mean where it has none.
+    float64 arrays in the row order of `splits[split]`, in the units of the label: "global_mean", the mean of
+    all visible labels; and of the same entity's visible labels "entity_mean", "last_label",
+    "mean_of_last_5" and "exponential_mean" (HALF_LIFE), with the global mean where it has none.
 
     Raises
     ------
     DataError : a row has no visible label at all.
+    """
+    history = label_history(known_labels(splits, split, visibility), splits[split])
+    blind = int(history["global_mean"].isna().sum())
+    if blind:
+        raise DataError(
+            f"{blind} of {len(history)} rows of split '{split}' have no earlier label; check the splits' "
+            f"times."
+        )
+    names = ("global_mean", "entity_mean", "last_label", "mean_of_last_5", "exponential_mean")
+    return {name: history[name].fillna(history["global_mean"]).to_numpy() for name in names}
+
+
+def label_history(known: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """What the labels strictly before each row say, in the order of the rows.
+
+    Parameters
+    ----------
+    known : columns time, entity and label. rows : columns time and entity.
+
+    Returns
+    -------
+    float64 columns global_mean, entity_mean, last_label, mean_of_last_5, exponential_mean (NaN where there
+    is no such label), n_labels and days_since_last (of the entity).
 
     Cost: O(n log n) in the number of label rows.
     """
-    last = _SPLITS.index(split) + (visibility == "temporal")
-    known = pd.concat([splits[name] for name in _SPLITS[:last]], ignore_index=True)
-    known = known[known[target_col].notna()]
-    rows = splits[split]
-    times, row_times = _ranks(known[time_col], rows[time_col])
-    entities, row_entities = _ranks(known[entity_col], rows[entity_col])
-    labels = known[target_col].to_numpy(np.float64)
+    times, row_times = _ranks(known["time"], rows["time"])
+    entities, row_entities = _ranks(known["entity"], rows["entity"])
+    labels = known["label"].to_numpy(np.float64)
+    nobody, no_row = np.zeros_like(entities), np.zeros_like(row_entities)
+    order, first, end = _past(nobody, times, no_row, row_times)
+    history = {"global_mean": _mean(labels[order], nobody, first, end)}
 
-    total, count = _before(np.zeros_like(entities), times, labels, np.zeros_like(row_entities), row_times)
-    if (count == 0).any():
-        raise DataError(
-            f"{int((count == 0).sum())} of {len(rows)} rows of split '{split}' have no earlier label in "
-            f"'{time_col}'; check the splits' times."
-        )
-    own_total, own_count = _before(entities, times, labels, row_entities, row_times)
-    global_mean = total / count
-    entity_mean = np.where(own_count > 0, own_total / np.maximum(own_count, 1), global_mean)
-    return {"global_mean": global_mean, "entity_mean": entity_mean}
+    order, first, end = _past(entities, times, row_entities, row_times)
+    labels, groups = labels[order], entities[order]
+    exponential = pd.Series(labels).groupby(groups).ewm(halflife=HALF_LIFE).mean().to_numpy()
+    recent = [_at(labels, end - 1 - k, first) for k in range(_RECENT)]
+    last_time = np.append(known["time"].to_numpy()[order], rows["time"].to_numpy()[:1])[end - 1]
+    since = pd.Series(rows["time"].to_numpy() - last_time) / pd.Timedelta(days=1)
+    history |= {
+        "entity_mean": _mean(labels, groups, first, end),
+        "last_label": recent[0],
+        "mean_of_last_5": pd.DataFrame(recent).mean().to_numpy(),
+        "exponential_mean": _at(exponential, end - 1, first),
+        "n_labels": (end - first).astype(np.float64),
+        "days_since_last": since.where(end > first).to_numpy(np.float64),
+    }
+    return pd.DataFrame(history)
 
 
 def _ranks(known: pd.Series, rows: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -75,16 +113,25 @@ def _ranks(known: pd.Series, rows: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return ranks[: len(known)], ranks[len(known) :]
 
 
-def _before(
-    groups: np.ndarray, times: np.ndarray, labels: np.ndarray, row_groups: np.ndarray, row_times: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number, for each row, of the labels of its group with a strictly smaller time."""
-    # One ordered key for (group, time): a group's past is then one run of the sorted labels. The running
-    # sum starts anew in every group, so that a row's sum holds no trace of other or later labels.
+def _past(
+    groups: np.ndarray, times: np.ndarray, row_groups: np.ndarray, row_times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order of the labels by group and time, and in it the range of each row's strict past."""
+    # One ordered key for (group, time): a group's past is then one run of the sorted labels.
     n_times = int(max(times.max(initial=0), row_times.max(initial=0))) + 1
     order = np.lexsort((times, groups))
     keys = groups[order] * n_times + times[order]
-    running = pd.Series(labels[order]).groupby(groups[order]).cumsum().to_numpy()
     first = np.searchsorted(keys, row_groups * n_times, side="left")
-    end = np.searchsorted(keys, row_groups * n_times + row_times, side="left")
-    return np.where(end > first, np.append(running, 0.0)[end - 1], 0.0), end - first
+    return order, first, np.searchsorted(keys, row_groups * n_times + row_times, side="left")
+
+
+def _mean(labels: np.ndarray, groups: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Mean of each range; NaN for an empty one."""
+    # The running sum starts anew in every group, so that a row's sum holds no trace of other labels.
+    running = pd.Series(labels).groupby(groups).cumsum().to_numpy()
+    return _at(running, end - 1, first) / np.maximum(end - first, 1)
+
+
+def _at(values: np.ndarray, place: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """float64 [n]: the values at places that are not before `first`; NaN at the others."""
+    return np.where(place >= first, np.append(values, np.nan)[np.maximum(place, 0)], np.nan)

@@ -20,6 +20,9 @@ from relscale.platform.seeds import Purpose, stream
 from relscale.platform.storage import read_json
 
 SIZES = ModelConfig(n_blocks=1, d_model=16, n_heads=2, d_ff=16, d_text=8)
+BASELINES = [
+    "global_mean", "entity_mean", "last_label", "mean_of_last_5", "exponential_mean", "gradient_boosted_tree",
+]  # fmt: skip
 DAYS = {"train": range(60, 271, 30), "val": range(300, 331, 30), "test": range(360, 421, 30)}
 
 
@@ -140,7 +143,7 @@ def test_every_row_is_scored_in_its_order_by_the_metric_of_relbench(
         task = relbench.load_dataset(shop).load_task(entry["task"])
         table = task.get_table("test", mask_input_cols=False)
         rows = pd.read_parquet(tmp_path / "predictions" / f"{entry['task']}.parquet")
-        assert list(rows) == ["time", "entity", "target", "prediction", "global_mean", "entity_mean"]
+        assert list(rows) == ["time", "entity", "target", "prediction", *BASELINES]
         for name, column in (
             ("time", task.time_col),
             ("entity", task.entity_col),
@@ -152,7 +155,9 @@ def test_every_row_is_scored_in_its_order_by_the_metric_of_relbench(
         assert entry["ci95"][0] <= entry["value"] <= entry["ci95"][1]
         for name, value in entry["baselines"].items():
             assert {entry["metric"]: value} == task.evaluate(rows[name].to_numpy(), table)
-        assert ("r2" in entry) == (entry["metric"] == "nmae")
+        assert entry["ci95_entities"][0] <= entry["value"] <= entry["ci95_entities"][1]
+        assert entry["value_per_seed"] == pytest.approx([entry["value"]])
+        assert ("r2" in entry) == ("r2_difference" in entry) == (entry["metric"] == "nmae")
         assert (entry["dataset"], entry["split"], entry["visibility"]) == ("shop", "test", "temporal")
         # The labels of autocomplete tasks are cells of the database; the other two stand in own rows.
         assert entry["own_label_share"] is None or entry["own_label_share"] > 0.9
@@ -161,6 +166,7 @@ def test_every_row_is_scored_in_its_order_by_the_metric_of_relbench(
         "buys: left out, task type recommendation has no output in the Relational Transformer",
         "always: left out, the labels of split 'train' are all equal",
     ]
+    assert list(read_json(tmp_path / "left_out.json")) == ["buys", "always"]
 
 
 def test_an_autocomplete_task_follows_the_time_order_of_relbench(
@@ -227,17 +233,86 @@ def test_what_a_user_can_mend_is_said_in_one_sentence(
         evaluate(checkpoint, "rel-none", tmp_path)
 
 
-def test_a_task_with_more_classes_is_kept_and_left_out(checkpoint: Path, tmp_path: Path) -> None:
-    folder = write_shop(tmp_path / "shop")
-    manifest = folder / "tasks" / "visits" / "manifest.yaml"
+def with_classes(folder: Path, task: str) -> Path:
+    """The folder, a task of which has become one of more classes, named by letters where it has files."""
+    manifest = folder / "tasks" / task / "manifest.yaml"
     manifest.write_text(manifest.read_text().replace("regression", "multiclass_classification"))
+    for path in manifest.parent.glob("*.parquet"):
+        frame = pd.read_parquet(path)
+        frame.assign(label=[chr(97 + label % 4) for label in frame["label"]]).to_parquet(path)
+    return folder
+
+
+def test_more_classes_are_asked_for_one_by_one(checkpoint: Path, tmp_path: Path) -> None:
+    folder = with_classes(write_shop(tmp_path / "shop"), "visits")
+    options = {"tasks": ["visits"], "context_seeds": (0, 1), "progress": lambda _: None}
+    (entry,) = evaluate(checkpoint, folder, tmp_path / "out", **options)
+    rows = pd.read_parquet(tmp_path / "out" / "predictions" / "visits.parquet")
+    assert (entry["metric"], entry["rows"]) == ("accuracy", 60)
+    assert set(rows["prediction"]) <= set("abcd")
+    for name in ("prediction", *BASELINES):
+        value = entry["value"] if name == "prediction" else entry["baselines"][name]
+        assert value == pytest.approx((rows[name] == rows["target"]).mean())
+    assert entry["own_label_share"] > 0.9
+    assert not (tmp_path / "out" / "submission").exists()
+    # The prediction is the class whose own binary task has the highest probability.
+    one = tmp_path / "out" / "one-vs-rest" / "visits" / "database"
+    options |= {"tasks": [f"visits-class-{place}" for place in range(4)]}
+    evaluate(checkpoint, one, tmp_path / "one", **options)
+    parts = [
+        pd.read_parquet(tmp_path / "one" / "predictions" / f"{task}.parquet") for task in options["tasks"]
+    ]
+    best = np.stack([part["prediction"] for part in parts]).argmax(axis=0)
+    assert list(rows["prediction"]) == ["abcd"[place] for place in best]
+
+
+def test_classes_without_label_rows_are_left_out_with_the_reason(checkpoint: Path, tmp_path: Path) -> None:
+    folder = with_classes(write_shop(tmp_path / "shop"), "amount")
     said: list[str] = []
-    scores = evaluate(checkpoint, folder, tmp_path / "out", progress=said.append)
-    assert [entry["task"] for entry in scores] == ["amount", "gift", "returns"]
-    reason = "task type multiclass_classification has no output in the Relational Transformer"
-    assert f"visits: left out, {reason}" in said
-    with pytest.raises(DataError, match=f"task 'visits' of database 'shop': {reason}"):
-        evaluate(checkpoint, folder, tmp_path / "out", tasks=["visits"])
+    scores = evaluate(checkpoint, folder, tmp_path / "out", tasks=["amount", "gift"], progress=said.append)
+    assert [entry["task"] for entry in scores] == ["gift"]
+    assert said[0].startswith(
+        "amount: left out, its classes are cells of a table; the rule for more than two"
+    )
+
+
+def test_both_see_only_train_labels_where_visibility_says_so(
+    shop: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    changed = Path(shutil.copytree(shop, tmp_path / "shop"))
+    for split in ("val", "test"):  # labels that nobody may see: at least one of each kind stays
+        path = changed / "tasks" / "visits" / f"{split}.parquet"
+        frame = pd.read_parquet(path)
+        frame.assign(label=frame["label"] + 7).to_parquet(path)
+    found = {}
+    for name, folder, visibility in (
+        ("a", shop, "train-only"), ("b", changed, "train-only"), ("c", changed, "temporal")
+    ):  # fmt: skip
+        (entry,) = evaluate(
+            checkpoint,
+            folder,
+            tmp_path / name,
+            tasks=["visits"],
+            visibility=visibility,
+            progress=lambda _: None,
+        )
+        assert entry["visibility"] == visibility
+        rows = pd.read_parquet(tmp_path / name / "predictions" / "visits.parquet")
+        found[name] = rows[["prediction", *BASELINES]].to_numpy()
+    np.testing.assert_array_equal(found["a"], found["b"])
+    assert (found["b"] != found["c"]).any(axis=0).all()
+
+
+def test_the_leaderboard_accepts_the_files(shop: Path, checkpoint: Path, tmp_path: Path) -> None:
+    from relbench.submit import evaluate_task
+
+    scores = evaluate(checkpoint, shop, tmp_path, progress=lambda _: None)
+    names = sorted(path.name for path in (tmp_path / "submission").iterdir())
+    assert names == [f"shop__{entry['task']}.csv" for entry in scores]
+    for entry in scores:
+        path = tmp_path / "submission" / f"shop__{entry['task']}.csv"
+        accepted = evaluate_task(f"shop/{entry['task']}", path, dataset=shop)
+        assert accepted == pytest.approx({entry["metric"]: entry["value"]})
 
 
 def test_the_encoder_is_the_settings_where_the_checkpoint_names_none(
@@ -272,3 +347,4 @@ def test_all_rows_of_rel_f1(rel_f1: Path, checkpoint: Path, tmp_path: Path) -> N
         "driver-top3": (726, "roc_auc"),
     }
     assert round(100 * scores[1]["r2_baselines"]["entity_mean"], 1) == 38.9
+    assert [entry["entities"] for entry in scores] == [42, 56, 42]
