@@ -128,6 +128,23 @@ def test_the_commands_of_the_readme_run_as_written(tour, monkeypatch):
     assert (again / "compared" / "compare.html").is_file()
 
 
+def test_evaluating_runs_as_written(tour, monkeypatch, rel_f1):
+    from relscale.model.checkpoint import save_model
+    from relscale.model.config import ModelConfig, SamplerConfig
+    from relscale.model.network import RelationalTransformer
+
+    sizes = ModelConfig(n_blocks=1, d_model=16, n_heads=2, d_ff=16)
+    about = {"model": sizes.model_dump(), "sampler": SamplerConfig(context_length=64).model_dump()}
+    save_model(tour / "runs" / "demo" / "checkpoint", RelationalTransformer(sizes, seed=0), about)
+    (tour / "rel-f1").symlink_to(rel_f1)
+    monkeypatch.setattr("relscale.analysis.audit.N_ROWS", 8)
+    run_commands(ROOT / "docs" / "evaluate.md", monkeypatch)
+    written = sorted(path.name for path in (tour / "runs").glob("f1*/*.json"))
+    assert written == ["audit.json", *["left_out.json"] * 4, *["scores.json"] * 4]
+    entry = json.loads((tour / "runs" / "f1-train-only" / "scores.json").read_text())[0]
+    assert (entry["task"], entry["rows"], entry["visibility"]) == ("driver-dnf", 702, "train-only")
+
+
 def test_every_make_target_of_the_readme_exists():
     targets = [
         command.split()[1] for command in commands_in(ROOT / "README.md") if command.startswith("make")

@@ -161,6 +161,9 @@ def _comparison(entries: Sequence[Mapping[str, Any]], metric: str) -> str:
     if not scored or not baselines:
         return "no score" if baselines else "no baseline"
     best, bar = pick(scored, key=lambda entry: entry["value"]), pick(baselines)
+    if "difference" in best:  # paired over entities; older scores have only an interval of their own
+        verdict = best["difference"]["verdict"]
+        return f"{verdict} {'with' if verdict == 'level' else 'than'} the best baseline"
     interval = best["ci95"]
     if interval and interval[0] <= bar <= interval[1]:
         return "level with the best baseline"

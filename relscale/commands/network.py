@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,13 @@ class Split(StrEnum):
 
     VAL = "val"
     TEST = "test"
+
+
+class Visibility(StrEnum):
+    """Whose labels contexts and baselines may hold."""
+
+    TEMPORAL = "temporal"
+    TRAIN_ONLY = "train-only"
 
 
 def pretrain(
@@ -95,33 +102,60 @@ def evaluate(
         list[str] | None, typer.Option("--task", "-t", help="Task to score; repeatable [default: all].")
     ] = None,
     split: Annotated[Split, typer.Option(help="Split of the tasks to score.")] = Split.TEST,
+    visibility: Annotated[
+        Visibility,
+        typer.Option(help="Earlier labels that are seen: of all splits, or of the train split alone."),
+    ] = Visibility.TEMPORAL,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Check that nothing leaks into the predictions too.")
+    ] = False,
     device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Score a checkpoint zero-shot on a real database, beside simple baselines on the same rows.
 
-    Writes OUT/scores.json and OUT/predictions/<task>.parquet. Settings: zero_shot.context_seeds,
-    evaluation.batch_size, analysis.n_boot; text.encoder where the checkpoint names none (PluRel's published
-    ones were trained with all-MiniLM-L12-v2).
+    Writes OUT/scores.json, OUT/left_out.json, OUT/predictions/<task>.parquet, for the test split
+    OUT/submission/ as `python -m relbench.submit` reads it, and with --audit OUT/audit.json; a leak ends
+    with exit code 2. Settings: zero_shot.context_seeds, evaluation.batch_size, analysis.n_boot;
+    text.encoder where the checkpoint names none (PluRel's published ones were trained with
+    all-MiniLM-L12-v2).
     """
     study = load_study(config, set_)
+    from relscale.analysis.audit import audit_checkpoint, audit_sentences, leaks
+    from relscale.analysis.task_predictions import load_predictor
     from relscale.analysis.zero_shot import evaluate_checkpoint
+    from relscale.platform.errors import DataError
     from relscale.platform.progress import console
     from relscale.sweeps.databases import real_database
-    from relscale.sweeps.summary import score_table
 
+    folder = real_database(dataset, out / "real")
+    options: dict[str, Any] = {
+        "visibility": visibility.value,
+        "context_seeds": study.zero_shot.context_seeds,
+        "text": study.text,
+        "batch_size": study.evaluation.batch_size,
+        "device": device,
+    }
     scores = evaluate_checkpoint(
         checkpoint,
-        real_database(dataset, out / "real"),
+        folder,
         out,
         tasks=task or None,
         split=split.value,
-        context_seeds=study.zero_shot.context_seeds,
-        text=study.text,
-        batch_size=study.evaluation.batch_size,
         n_boot=study.analysis.n_boot,
-        device=device,
+        **options,
     )
-    console.print(score_table(scores))
-    console.print(f"scores {out / 'scores.json'}, predictions per row {out / 'predictions'}")
+    if audit:
+        entries = audit_checkpoint(
+            load_predictor(checkpoint, folder, out, **options),
+            out,
+            tasks=[score["task"] for score in scores],
+            split=split.value,
+            n_boot=study.analysis.n_boot,
+        )
+        for sentence in audit_sentences(entries):
+            console.print(sentence, markup=False, soft_wrap=True)
+        if found := leaks(entries):
+            raise DataError(f"the audit found a leak ({'; '.join(found)}); do not use these scores.")
+    console.print(f"scores {out / 'scores.json'}, predictions per row {out / 'predictions'}", soft_wrap=True)

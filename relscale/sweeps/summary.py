@@ -94,9 +94,8 @@ def score_table(scores: Sequence[Mapping[str, Any]]) -> Table:
     seen = ", ".join(sorted({score["visibility"] for score in scores}))
     title = f"Zero-shot, all rows of the split (visibility of labels: {seen})"
     table = Table(title=title, **STYLE)
-    baselines = list(scores[0]["baselines"])
-    for name in ("dataset and task", "rows", "metric", "model", "95 %", *baselines):
-        table.add_column(name.replace("_", " "), no_wrap=name in ("dataset and task", "95 %"))
+    for name in ("dataset and task", "rows", "metric", "model", "95 %", "best baseline"):
+        table.add_column(name, no_wrap=name in ("dataset and task", "95 %"))
     dataset = None
     for score in scores:
         if score["dataset"] != dataset:
@@ -108,10 +107,18 @@ def score_table(scores: Sequence[Mapping[str, Any]]) -> Table:
             str(score["rows"]),
             score["metric"],
             f"{score['value']:.3f}",
-            "{:.3f}–{:.3f}".format(*score["ci95"]),
-            *(f"{score['baselines'][name]:.3f}" for name in baselines),
+            "{:.3f}–{:.3f}".format(*(score.get("ci95_entities") or score["ci95"])),
+            _best_baseline(score),
         )
     return table
+
+
+def _best_baseline(score: Mapping[str, Any]) -> str:
+    """Name and value, and whether the model is better; scores of earlier versions have no best one."""
+    if "difference" not in score:
+        return ", ".join(f"{name} {value:.3f}" for name, value in score["baselines"].items())
+    best = score["best_baseline"]
+    return f"{best['name'].replace('_', ' ')} {best['value']:.3f}, model {score['difference']['verdict']}"
 
 
 def _number(value: float | None) -> str:

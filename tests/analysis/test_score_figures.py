@@ -17,6 +17,8 @@ SCORE = {
     [
         ({}, "better than the best baseline"),
         ({"ci95": [0.66, 0.76]}, "level with the best baseline"),
+        ({"difference": {"verdict": "level"}}, "level with the best baseline"),
+        ({"difference": {"verdict": "worse"}}, "worse than the best baseline"),
         ({"metric": "mae"}, "worse than the best baseline"),
         ({"value": None, "ci95": None}, "no score"),
         ({"baselines": {}}, "no baseline"),
