@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-_MONTHS = {month: i for i, month in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}  # noqa: SIM905
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_CLOCK = (
+    r"(?:(?:T|,? +)(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?"
+    r" ?(?P<half>[AaPp])?(?:[Mm])? ?(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
+)
 _DAY, _MONTH, _YEAR = r"(?P<day>\d{1,2})", r"(?P<month>\d{1,2})", r"(?P<year>\d{4})"
 _WORD = r"(?P<word>[A-Za-z]{3,9})\.?"
 
@@ -69,7 +73,9 @@ def _parts(texts: pd.Series, pattern: str) -> pd.DataFrame:
 def _moments(parts: pd.DataFrame) -> pd.Series:
     """The moments of those parts that are one."""
     if "word" in parts:
-        parts = parts.assign(month=parts["word"].str[:3].str.lower().map(_MONTHS))
+        parts = parts.assign(
+            month=parts["word"].str[:3].str.lower().map(dict(zip(_MONTHS, range(1, 13), strict=True)))
+        )
     names = ["year", "month", "day"]
     calendar = parts[names].apply(pd.to_numeric)
     midnight = pd.to_datetime(calendar, errors="coerce")

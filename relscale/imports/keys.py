@@ -85,7 +85,7 @@ def link(table: RawTable, key: RawKey, parents: pd.Index) -> Link:
     if len(dangling) and len(dangling) == given.sum():
         raise DataError(
             f"table '{table.name}': no '{', '.join(key.columns)}' is a '{', '.join(key.parent_columns)}' "
-            f"of table '{key.parent}' (row {dangling[0] + 1} has {shown(keys[dangling[0]])}); correct the foreign key."
+            f"of table '{key.parent}' (row {dangling[0] + 1} has {shown(keys[dangling[0]])}); name another."
         )
     return Link(
         key=key,
