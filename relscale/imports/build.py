@@ -161,8 +161,7 @@ def _column_fates(
     for column in read.raw.data.column_names:
         mine = [slot for slot in slots if column in slot.source and slot.role != "key"]
         if column == read.pkey:
-            remark = f"row numbers; values in keys/{table.name}.parquet"
-            fates.append(ColumnFate(source=column, column=table.pkey, became="key", remarks=(remark,)))
+            fates.append(ColumnFate(source=column, column=table.pkey, became="key"))
         elif not mine:
             reading = read.readings.get(column)
             fates.append(
@@ -175,7 +174,7 @@ def _column_fates(
             )
         fates += [_slot_fate(column, slot, table) for slot in mine]
     fates += [
-        ColumnFate(source="(none)", column=slot.name, became="key", remarks=("rows numbered",))
+        ColumnFate(source="(none)", column=slot.name, became="key", remarks=("added",))
         for slot in slots
         if slot.role == "key" and read.pkey is None
     ]

@@ -124,24 +124,18 @@ def _read_values(
 ) -> Reading:
     """A column whose source has a type for it."""
     kind = column.type
-    if stated in ("category", "text") or (stated and not pa.types.is_integer(kind)):
-        texts = pc.cast(column, pa.large_string())
-        guess = "boolean" if pa.types.is_boolean(kind) else "number"
-        if stated in ("category", "text"):
-            return Reading(data=texts, became=stated)
-        fits = "datetime" if pa.types.is_timestamp(kind) else guess
-        return (
-            Reading(data=column, became=fits)
-            if stated == fits
-            else _read_texts(name, texts, where, stated, day_first)
-        )
-    if pa.types.is_boolean(kind):
-        return Reading(data=column, became="boolean")
-    if pa.types.is_timestamp(kind):
-        return Reading(data=column, became="datetime")
+    if stated in ("category", "text"):
+        return Reading(data=pc.cast(column, pa.large_string()), became=stated)
     if pa.types.is_integer(kind):
         return _read_integers(name, column, where, stated)
-    return Reading(data=column, became="number")
+    fits = "number"
+    if pa.types.is_boolean(kind):
+        fits = "boolean"
+    elif pa.types.is_timestamp(kind):
+        fits = "datetime"
+    if stated in (None, fits):
+        return Reading(data=column, became=fits)
+    return _read_texts(name, pc.cast(column, pa.large_string()), where, stated, day_first)
 
 
 def _read_integers(name: str, column: pa.ChunkedArray, where: str, stated: Kind | None) -> Reading:
@@ -242,8 +236,8 @@ def _parsers(
                 f"{where} holds '{found.unclear}', and no value tells whether the day comes first; state "
                 "day_first: true or false for its table."
             )
-        forms = ", ".join(f"{form} ({count})" for form, count in found.forms.items())
-        return pa.array(found.moments, from_pandas=True), f"distinct forms: {forms}"
+        forms = " and ".join(found.forms)
+        return pa.array(found.moments, from_pandas=True), f"written as {forms}"
 
     return [("boolean", booleans), ("datetime", compact_dates), ("number", numbers), ("datetime", dates)]
 

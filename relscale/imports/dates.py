@@ -54,7 +54,8 @@ def parse_dates(texts: pd.Series, day_first: bool | None = None) -> Dates:
     unclear = str(texts[parts.index[0]]) if day_first is None else None
     found = _moments(parts.assign(day=first if day_first else then, month=then if day_first else first))
     moments[found.index] = found
-    forms["DD/MM/YYYY" if day_first else "MM/DD/YYYY"] = len(found)
+    if len(found):
+        forms["DD/MM/YYYY" if day_first else "MM/DD/YYYY"] = len(found)
     return Dates(moments=moments, forms=forms, unclear=unclear)
 
 

@@ -1,7 +1,6 @@
 """Names that RelBench's queries and files can hold unquoted: letters, digits and underscores."""
 
 import keyword
-import re
 from collections.abc import Iterable
 
 
@@ -10,8 +9,8 @@ def plain_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]
     taken = {name.casefold() for name in reserved}
     plain = []
     for name in names:
-        word = re.sub(r"\W", "_", name.strip()) or "_"
-        if word[0].isdigit() or keyword.iskeyword(word):
+        word = "".join(sign if f"a{sign}".isidentifier() else "_" for sign in name.strip())
+        if not word.isidentifier() or keyword.iskeyword(word):
             word = f"_{word}"
         number, free = 2, word
         while free.casefold() in taken:
