@@ -125,7 +125,7 @@ def test_cycles_of_keys_are_allowed(tmp_path, imported):
     path = tmp_path / "cycle.db"
     with sqlite3.connect(path) as connection:
         connection.executescript(
-            "CREATE TABLE team (id INTEGER PRIMARY KEY, captain INTEGER REFERENCES player (id), founded TEXT);"
+            "CREATE TABLE team (id INTEGER PRIMARY KEY, captain INTEGER REFERENCES player, founded TEXT);"
             "CREATE TABLE player (id INTEGER PRIMARY KEY, team_id INTEGER REFERENCES team (id));"
             "INSERT INTO team VALUES (1, 2, '2020-01-01'), (2, 1, '2021-01-01'), (3, NULL, '2022-01-01');"
             "INSERT INTO player VALUES (1, 2), (2, 1);"

@@ -1,4 +1,4 @@
-"""A PostgreSQL database, served for the test where its programs are installed, imports like the SQLite file."""
+"""A PostgreSQL database, served for the test where it is installed, imports by its catalogue."""
 
 import os
 import pwd
@@ -13,12 +13,14 @@ import relbench
 SCHEMA = """
 CREATE SCHEMA side;
 CREATE TABLE "Customer" ("Id" uuid PRIMARY KEY, name text, vip boolean, tags text[], born date);
-CREATE TABLE "order" (region char(2), no int, customer uuid REFERENCES "Customer", placed timestamptz NOT NULL,
-    total numeric(8, 2), extra jsonb, PRIMARY KEY (region, no), UNIQUE (no));
+CREATE TABLE "order" (region char(2), no int, customer uuid REFERENCES "Customer",
+    placed timestamptz NOT NULL, total numeric(8, 2), extra jsonb, PRIMARY KEY (region, no), UNIQUE (no));
 CREATE TABLE line (region char(2), no int, item text, FOREIGN KEY (region, no) REFERENCES "order");
-INSERT INTO "Customer" SELECT md5(i::text)::uuid, 'Name ' || i, i % 2 = 0, ARRAY['a'], '1980-01-01' FROM generate_series(1, 5) i;
-INSERT INTO "order" SELECT 'EU', i, md5((1 + i % 5)::text)::uuid, timestamptz '2020-01-01 01:00+02' + i * interval '1 day',
-    i * 1.5, '{"a": 1}' FROM generate_series(1, 50) i;
+INSERT INTO "Customer" SELECT md5(i::text)::uuid, 'Name ' || i, i % 2 = 0, ARRAY['a'], '1980-01-01'
+    FROM generate_series(1, 5) i;
+INSERT INTO "order" SELECT 'EU', i, md5((1 + i % 5)::text)::uuid,
+    timestamptz '2020-01-01 01:00+02' + i * interval '1 day', i * 1.5, '{"a": 1}'
+    FROM generate_series(1, 50) i;
 INSERT INTO line SELECT 'EU', 51 - i, 'item' FROM generate_series(1, 50) i;
 """
 
