@@ -12,6 +12,7 @@ from relscale import __version__
 from relscale.commands.analysis import fit
 from relscale.commands.compare import compare
 from relscale.commands.data import generate, inspect, tokenize
+from relscale.commands.imports import import_
 from relscale.commands.network import evaluate, pretrain
 from relscale.commands.planning import doctor, plan
 from relscale.commands.study import demo, settings, sweep
@@ -38,6 +39,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 for command in (
     demo,
     generate,
+    import_,
     inspect,
     tokenize,
     pretrain,
@@ -49,7 +51,7 @@ for command in (
     evaluate,
     settings,
 ):
-    app.command()(command)
+    app.command(command.__name__.rstrip("_"))(command)  # `import` is a word of Python
 
 
 def main() -> None:

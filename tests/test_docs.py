@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,21 @@ def test_planning_runs_as_written(tour, monkeypatch):
     assert len(plan["trials"]) == 56
     assert plan["new_tokens"] == sum(trial["tokens"] for trial in plan["trials"]) == 532_676_608_000
     assert sum(stage["hours"] for stage in plan["stages"]) == pytest.approx(plan["hours"])
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_importing_a_database_runs_as_written(tour, monkeypatch):
+    document = ROOT / "docs" / "import.md"
+    make, join = re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
+    exec(make, {})
+    run_commands(document, monkeypatch, at_least=5)
+    names: dict[str, Any] = {}
+    exec(join, names)
+    assert len(names["predictions"]) == 80
+    report = json.loads((tour / "runs" / "market" / "database" / "import.json").read_text())
+    became = {(t["table"], c["source"]): c["became"] for t in report["tables"] for c in t["columns"]}
+    assert became["product", "price"] == "number" and became["customer", "member"] == "boolean"
 
 
 def test_comparing_studies_runs_as_written(tour, monkeypatch):

@@ -15,6 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "platform": {"platform"},
     "generation": {"platform", "generation"},
+    "imports": {"platform", "generation", "imports"},
     "model": {"platform", "model"},
     "analysis": {"platform", "analysis"},
     "sweeps": {"platform", "generation", "model", "analysis", "sweeps"},
@@ -43,6 +44,8 @@ HOMES = {
     },
     "sentence_transformers": {"model/text.py"},
     "sqlglot": {"generation/sql_statements.py", "generation/sql.py", "generation/sql_types.py"},
+    "sqlalchemy": {"imports/sql.py"},
+    "duckdb": {"imports/tasks.py"},
 }
 TORCH_FREE_MODEL = {
     "config",

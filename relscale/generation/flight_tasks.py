@@ -2,11 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-import pyarrow as pa
-
-from relscale.generation.database import Database, Table
-
 if TYPE_CHECKING:
     from relbench.manifest import TaskManifest
 
@@ -83,24 +78,3 @@ def task_manifests() -> "tuple[TaskManifest, ...]":
             sql=_PLANE_LANDINGS.format(label=late.format(minutes=15)),
         ),
     )
-
-
-def label_tables(database: Database, manifest: "TaskManifest") -> dict[str, pa.Table]:
-    """Label tables by split, exactly as relbench itself regenerates them from the manifest's SQL."""
-    import relbench.base
-    from relbench.load import build_task
-
-    def table(table: Table) -> relbench.base.Table:
-        frame = table.data.to_pandas()
-        frame = frame.astype(dict.fromkeys(frame.select_dtypes("str"), object))  # duckdb reads no "str"
-        return relbench.base.Table(frame, table.fkeys, table.pkey, table.time_col)
-
-    dataset = relbench.base.Dataset()
-    dataset.val_timestamp = pd.Timestamp(database.val_timestamp)
-    dataset.test_timestamp = pd.Timestamp(database.test_timestamp)
-    dataset.make_db = lambda: relbench.base.Database({t.name: table(t) for t in database.tables.values()})
-    task = build_task(dataset, manifest, regenerate=True)
-    return {
-        split: pa.Table.from_pandas(task.get_table(split, mask_input_cols=False).df, preserve_index=False)
-        for split in ("train", "val", "test")
-    }

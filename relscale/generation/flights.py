@@ -17,7 +17,8 @@ import pandas as pd
 import pyarrow as pa
 
 from relscale.generation.database import Database, Table
-from relscale.generation.flight_tasks import label_tables, task_manifests
+from relscale.generation.flight_tasks import task_manifests
+from relscale.generation.labels import label_tables, relbench_task
 from relscale.generation.making import RECEIPT
 from relscale.generation.writer import TaskTables, write_database
 from relscale.platform.errors import DataError
@@ -56,7 +57,7 @@ def build_flights(folder: Path) -> Path:
         return folder
     database = flights_database(_read_source())
     tasks = [
-        TaskTables(manifest=manifest, splits=label_tables(database, manifest))
+        TaskTables(manifest=manifest, splits=label_tables(relbench_task(database, manifest)))
         for manifest in task_manifests()
     ]
     with new_folder(folder) as draft:

@@ -1,0 +1,75 @@
+"""Tables from a folder of CSV and Parquet files: one file each, named after its table."""
+
+import csv
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from relscale.imports.raw import RawTable
+from relscale.platform.errors import DataError
+
+_ENDINGS = (".csv", ".tsv", ".csv.gz", ".parquet")
+_SEPARATORS = ",;\t|"
+
+
+def read_folder(folder: Path, leave_out: frozenset[str] = frozenset()) -> list[RawTable]:
+    """The tables of a folder, sorted by name; columns of CSV files are text.
+
+    Raises
+    ------
+    DataError : no such file in it, two of one table, one that cannot be read.
+    """
+    tables: dict[str, RawTable] = {}
+    for path in sorted(path for path in folder.iterdir() if path.name.endswith(_ENDINGS)):
+        name = path.name.split(".")[0]
+        if name in tables:
+            raise DataError(f"'{folder}' has two files of table '{name}'; keep one of them.")
+        if name not in leave_out:
+            read = _read_parquet if path.suffix == ".parquet" else _read_csv
+            tables[name] = RawTable(name=name, data=read(path))
+    if not tables:
+        raise DataError(f"'{folder}' holds no CSV or Parquet file; give the folder that has one per table.")
+    return list(tables.values())
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, partitioning=None).replace_schema_metadata(None)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"'{path}' is not a readable Parquet file ({_reason(error)}); write it again."
+        ) from error
+
+
+def _read_csv(path: Path) -> pa.Table:
+    try:
+        separator, names = _header(path)
+        options = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()))
+        return pacsv.read_csv(
+            path,
+            parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=options,
+        )
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is not UTF-8 text; convert it, as by `iconv -t utf-8`.") from error
+    except (pa.ArrowException, OSError, csv.Error) as error:
+        raise DataError(f"'{path}' is not a readable CSV file ({_reason(error)}); mend it.") from error
+
+
+def _header(path: Path) -> tuple[str, list[str]]:
+    """The separator, the one of , ; tab | that the first line has most of, and the names of the columns."""
+    with pa.input_stream(path, compression="detect") as stream:
+        start = stream.read(1 << 16).split(b"\n")[0].decode("utf-8-sig")
+    separator = max(_SEPARATORS, key=start.count)
+    names = next(csv.reader([start.strip("\r\n")], delimiter=separator), [])
+    if not names or len(set(names)) < len(names) or "" in names:
+        raise DataError(
+            f"'{path}' must begin with a line of different column names; it begins with '{start[:60]}'."
+        )
+    return separator, names
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
