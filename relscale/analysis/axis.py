@@ -164,8 +164,8 @@ def _dofs(law: Law, fit: AxisFit, data: AxisData, draws: np.ndarray | None) -> l
         parts, dofs, most = shift, data.raised_dofs, float(data.grid.noise_dof)
         if databases is not None:
             rest = max(float(spread - shift.sum()), 0.0)
-            parts, dofs = np.append(parts, rest), np.append(dofs, databases.shape[2] - 1)
-            most += databases.shape[2] - 1
+            parts, dofs = np.append(parts, rest), np.append(dofs, databases.means.shape[2] - 1)
+            most += databases.means.shape[2] - 1
         found.append(min(effective_dof(parts, dofs), most))
     return found
 

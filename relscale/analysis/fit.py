@@ -11,7 +11,7 @@ from relscale.analysis.axis import NAMES, AxisData, fit_law
 from relscale.analysis.completeness import missing_points, refuse_incomplete
 from relscale.analysis.forecast import forecast_records
 from relscale.analysis.frontier import AXES, Grid, minima, view
-from relscale.analysis.per_database import database_means
+from relscale.analysis.per_database import database_losses
 from relscale.analysis.projection import AxisFit, fit_axis
 from relscale.analysis.results import check_results
 from relscale.analysis.ridge import consistency, ridge_record
@@ -101,7 +101,7 @@ def fit_with_draws(
         refuse_incomplete(results, missing)
     grid = Grid.from_table(table)
     if per_database is not None:
-        grid = replace(grid, by_database=database_means(per_database, table, grid))
+        grid = replace(grid, by_database=database_losses(per_database, table, grid))
     draws = None
     if grid.noise_sd is not None and n_boot > 0:
         draws = grid.resampled_means(n_boot, rng=stream(seed, Purpose.BOOTSTRAP, 0))
@@ -212,5 +212,5 @@ def _interval_name(grid: Grid, draws: np.ndarray | None) -> str:
         return "none"
     units = "trunks" if grid.trunks else "seeds"
     if grid.by_database is not None:
-        units += f" and {grid.by_database.shape[2]} held-out databases"
+        units += f" and {grid.by_database.means.shape[2]} held-out databases"
     return f"95 % percentiles over resampled {units}, BCa where the draws' skewness exceeds 0.5"

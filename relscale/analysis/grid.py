@@ -13,6 +13,17 @@ UNIT = {"n_databases": 1.0, "tokens": 1e9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseLosses:
+    """Losses of a grid's points by held-out database."""
+
+    means: np.ndarray
+    """(I, J, D) mean loss of each point's runs on each database; 0 at points without a run."""
+    own: np.ndarray
+    """(I, J) variance that the loss of one run owes to its own luck with single databases: of what neither
+    the run nor the database explains, divided by D. 0 where no point has two runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """Losses on the N x S grid; a point is the runs that share (n_databases, tokens)."""
 
@@ -26,8 +37,8 @@ class Grid:
     """How much the loss of a run varies between seeds."""
     trunks: bool = False
     """Whether the runs of one N at the same place of the last axis are branches of one trunk."""
-    by_database: np.ndarray | None = None
-    """(I, J, D) mean loss of each point's runs on each held-out database, if known."""
+    by_database: DatabaseLosses | None = None
+    """Where the losses on each held-out database are known."""
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> "Grid":
@@ -91,8 +102,9 @@ class Grid:
         trunk together. Deviations are inflated by sqrt(n / (n - 1)), since n runs resampled vary too little.
         A point with one run gets normal deviations with the pooled SD.
 
-        Databases are drawn jointly for all points. Their effect adds to that of the runs, so what a run owes
-        to single databases counts twice and intervals err on the wide side (Owen 2007, arXiv:0712.1111).
+        Databases are drawn jointly for all points, and their effect adds to that of the runs. What a run owes
+        to its luck with single databases varies in both draws and would count twice (Owen 2007,
+        arXiv:0712.1111), so the deviations of runs shrink by its share of their variance.
 
         Returns
         -------
@@ -110,15 +122,12 @@ class Grid:
         drawn = np.nansum(drawn, 3) / np.maximum(np.isfinite(drawn).sum(3), 1)
         drawn *= np.sqrt(n / np.maximum(n - 1, 1))
         alone = rng.normal(0.0, self.noise_sd * np.sqrt(self.noise.relative), drawn.shape)
-        resampled = means + np.where(counts == 1, alone, drawn)
-        return resampled if self.by_database is None else resampled + self._database_shifts(n_draws, rng)
-
-    def _database_shifts(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
-        assert self.by_database is not None
-        size = self.by_database.shape[2]
-        weights = rng.multinomial(size, np.full(size, 1 / size), size=n_draws) / size - 1 / size
-        inflated = weights * np.sqrt(size / max(size - 1, 1))
-        return np.einsum("bd,ijd->bij", inflated, self.by_database, optimize=True)
+        of_runs = np.where(counts == 1, alone, drawn)
+        if self.by_database is None:
+            return means + of_runs
+        share = self.by_database.own / (self.noise_sd**2 * self.noise.relative)
+        kept = np.sqrt(np.clip(1 - share, 0.0, 1.0))
+        return means + kept * of_runs + _database_shifts(self.by_database.means, n_draws, rng)
 
     def raised_means(self) -> tuple[np.ndarray, np.ndarray]:
         """(c, I, J) means with one point each raised by its standard error; that error's dof (c,)."""
@@ -150,3 +159,11 @@ class Grid:
 def _mean(losses: np.ndarray) -> np.ndarray:
     counts = np.isfinite(losses).sum(-1)
     return np.where(counts > 0, np.nansum(losses, -1) / np.maximum(counts, 1), np.nan)
+
+
+def _database_shifts(losses: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+    """(n_draws, I, J) how means over databases (I, J, D) move if these are drawn with replacement."""
+    size = losses.shape[2]
+    weights = rng.multinomial(size, np.full(size, 1 / size), size=n_draws) / size - 1 / size
+    inflated = weights * np.sqrt(size / max(size - 1, 1))
+    return np.einsum("bd,ijd->bij", inflated, losses, optimize=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from relscale.analysis.grid import AXES, Grid
+from relscale.analysis.grid import AXES, DatabaseLosses, Grid
 from relscale.analysis.results import COLUMNS, KEY, AnalysisError, read_table
 
 FILE = "per_database.parquet"
@@ -27,8 +27,8 @@ def load_per_database(path: Path | str) -> pd.DataFrame:
     return table
 
 
-def database_means(per_database: pd.DataFrame, used: pd.DataFrame, grid: Grid) -> np.ndarray | None:
-    """Mean loss of each point's used runs on each held-out database.
+def database_losses(per_database: pd.DataFrame, used: pd.DataFrame, grid: Grid) -> DatabaseLosses | None:
+    """Losses of a grid's used runs by held-out database.
 
     Parameters
     ----------
@@ -37,8 +37,7 @@ def database_means(per_database: pd.DataFrame, used: pd.DataFrame, grid: Grid) -
 
     Returns
     -------
-    (I, J, D), databases in the order of their names; 0 at points without a run. None if there are fewer
-    than two databases, of which nothing can be resampled.
+    Databases in the order of their names; None if there are fewer than two: nothing can be resampled then.
 
     Raises
     ------
@@ -61,7 +60,19 @@ def database_means(per_database: pd.DataFrame, used: pd.DataFrame, grid: Grid) -
             f"no loss on held-out database '{wide.columns[name]}' of the run n_databases={n:g}, "
             f"tokens={s:.15g}, seed={seed:g}; every run needs one on each.",
         )
-    means = wide.groupby(level=list(AXES)).mean()
     every = pd.MultiIndex.from_product([grid.n_databases, grid.tokens], names=AXES)
-    shape = (len(grid.n_databases), len(grid.tokens), wide.shape[1])
-    return means.reindex(every).fillna(0.0).to_numpy(np.float64).reshape(shape)
+    shape = (len(grid.n_databases), len(grid.tokens), -1)
+    points = wide.groupby(level=list(AXES))
+    means = points.mean().reindex(every).fillna(0.0).to_numpy(np.float64).reshape(shape)
+    rest = wide - points.transform("mean")
+    squares = rest.sub(rest.mean(axis=1), axis=0).pow(2).sum(axis=1).groupby(level=list(AXES)).sum()
+    own = _pooled(squares.reindex(every).fillna(0.0).to_numpy().reshape(shape[:2]), grid)
+    size = means.shape[2]
+    return DatabaseLosses(means=means, own=own / (size * (size - 1)))
+
+
+def _pooled(squares: np.ndarray, grid: Grid) -> np.ndarray:
+    """(I, J) sums of squares over runs, as variances pooled like the grid's noise."""
+    over = {None: (0, 1), "n_databases": (1,), "tokens": (0,)}[grid.noise.by]
+    dofs = np.maximum(grid.counts - 1, 0).sum(over, keepdims=True)
+    return np.broadcast_to(squares.sum(over, keepdims=True) / np.maximum(dofs, 1), squares.shape)
