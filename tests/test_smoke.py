@@ -8,11 +8,13 @@ import pytest
 from mlflow import MlflowClient
 
 from relscale.platform.config import load_config
-from relscale.platform.errors import DataError, ResourceError, ResumeError
-from relscale.platform.storage import read_json
+from relscale.platform.errors import ConfigError, DataError, ResourceError, ResumeError
+from relscale.platform.storage import read_json, write_json
 from relscale.platform.tracking import Tracker
+from relscale.sweeps import same_code
 from relscale.sweeps.config import StudyConfig
 from relscale.sweeps.study import run_study
+from relscale.sweeps.trial import code_fingerprint
 
 pytestmark = pytest.mark.ray
 
@@ -117,6 +119,27 @@ def test_a_larger_grid_keeps_what_is_done(tiny_study, tiny, copy):
     shrunk = run_study(tiny(), copy)
     assert shrunk.n_trials_run == 0, "databases that other grids have added change nothing"
     pd.testing.assert_frame_equal(shrunk.results[SAME], first.results[SAME])
+
+
+def test_trials_of_earlier_code_count_once_one_has_given_the_same_losses(tiny, copy, monkeypatch):
+    code = code_fingerprint()
+    monkeypatch.setattr(same_code, "code_fingerprint", lambda: "0" * 16)
+    study = tiny(sweep={"code": code})
+    assert run_study(study, copy).n_trials_run == 0
+    assert not (copy / "same-code").exists(), "what was run to compare is gone"
+    with monkeypatch.context() as patch:
+        patch.setattr(same_code, "run_trials", lambda *arguments: 1 / 0)
+        assert run_study(study, copy).n_trials_run == 0, "compared once"
+    results = pd.read_parquet(copy / "results.parquet")
+    changed = copy / "trials" / results.iloc[0]["key"] / "result.json"
+    result = read_json(changed)
+    name, loss = next(iter(result["per_database"].items()))
+    write_json(changed, result | {"per_database": {name: loss + 0.001}})
+    (copy / "same-code.json").unlink()
+    with pytest.raises(ConfigError, match=f"of code {code} lost .* on database '{name}', and .* anew"):
+        run_study(study, copy)
+    with pytest.raises(ConfigError, match="holds no finished trial of that code"):
+        run_study(tiny(sweep={"code": "f" * 16}), copy)
 
 
 def test_more_held_out_databases_in_the_folder_change_no_loss(tiny_study, tiny, copy):

@@ -145,6 +145,9 @@ class SweepConfig(Config):
     on. null is no limit."""
     reuse: tuple[Path, ...] = ()
     """Folders of other studies whose finished trials are taken over where they are the same by content."""
+    code: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
+    """Fingerprint of an earlier version of the code (`code_fingerprint` of a report) whose finished trials
+    count. The shortest is run again first, and must have the same losses. null: this version's own."""
 
 
 class StudyConfig(Config):

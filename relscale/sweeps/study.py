@@ -28,7 +28,8 @@ from relscale.sweeps.display import GridDisplay, grid_display
 from relscale.sweeps.grid import Trial, chains, check_grid, plan_trials
 from relscale.sweeps.launch import Chain, run_trials
 from relscale.sweeps.record import SweepRecord
-from relscale.sweeps.trial import TrialJob, code_fingerprint, finished
+from relscale.sweeps.same_code import check_same_code, trial_code
+from relscale.sweeps.trial import TrialJob, finished
 from relscale.sweeps.variants import Variant, variants
 
 
@@ -97,7 +98,7 @@ def _corpus(config: StudyConfig, variant: Variant, out: Path) -> Path:
 def _grid(
     variant: Variant, out: Path, training: Databases, held_out: Databases, tracker: Tracker, *, alone: bool
 ) -> VariantGrid:
-    config, code = variant.config, code_fingerprint()
+    config, code = variant.config, trial_code(variant.config.sweep)
     trials = plan_trials(
         config,
         databases=training.digests,
@@ -124,7 +125,10 @@ def _run_grids(config: StudyConfig, out: Path, grids: Sequence[VariantGrid]) -> 
     # Records of an earlier, killed call; what counts lies in the trials' own folders.
     shutil.rmtree(out / "tune", ignore_errors=True)
     reuse_results(out, [trial for grid in grids for trial in grid.trials], config.sweep.reuse)
-    jobs = [chain for grid in grids for chain in _unfinished(grid, out)]
+    every = [chain for grid in grids for chain in _chains(grid, out)]
+    check_same_code([job for chain in every for job in chain], out, config.sweep, config.cluster)
+    unfinished = [[job for job in chain if finished(job.folder) is None] for chain in every]
+    jobs = [chain for chain in unfinished if chain]
     todo = {job.key for chain in jobs for job in chain}
     if not todo:
         return 0, {}
@@ -145,17 +149,12 @@ def _run_grids(config: StudyConfig, out: Path, grids: Sequence[VariantGrid]) -> 
     return len(todo), failures
 
 
-def _unfinished(grid: VariantGrid, out: Path) -> list[Chain]:
-    """The jobs of the trials that have no result; each knows the next shorter trial of its trunk."""
+def _chains(grid: VariantGrid, out: Path) -> list[Chain]:
+    """The jobs of all trials; each knows the next shorter trial of its trunk."""
     found: list[Chain] = []
     for chain in chains(grid.trials):
         shorter = [None, *(trial_folder(out.resolve(), trial) for trial in chain)]
-        jobs = [
-            _job(grid, out, trial, before)
-            for trial, before in zip(chain, shorter, strict=False)
-            if finished(trial_folder(out, trial)) is None
-        ]
-        found += [jobs] if jobs else []
+        found.append([_job(grid, out, *pair) for pair in zip(chain, shorter, strict=False)])
     return found
 
 
