@@ -4,7 +4,7 @@ import torch
 
 from relscale.model.config import TrainingConfig
 from relscale.model.feed import Feed
-from relscale.model.items import TrainingItems
+from relscale.model.items import ItemSequence
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import objective
 from relscale.model.workers import Workers, is_spread
@@ -13,7 +13,7 @@ from relscale.model.workers import Workers, is_spread
 def not_finite(
     step: int,
     feed: Feed,
-    items: TrainingItems,
+    items: ItemSequence,
     network: RelationalTransformer,
     training: TrainingConfig,
     workers: Workers,
@@ -48,7 +48,7 @@ def _offender(step: int, feed: Feed, network: RelationalTransformer, training: T
     return -1
 
 
-def _address(number: int, items: TrainingItems) -> str:
+def _address(number: int, items: ItemSequence) -> str:
     """Where the predicted cell of an item is."""
     item = items.locate(number, 1)
     database = items.store.database(items.names[int(item.database[0])])

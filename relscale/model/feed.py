@@ -12,7 +12,7 @@ import numpy as np
 from relscale.model.config import SamplerConfig, TrainingConfig
 from relscale.model.context import ContextBatch
 from relscale.model.encode import TensorBatch
-from relscale.model.items import TrainingItems
+from relscale.model.items import ItemSequence
 from relscale.model.network import RelationalTransformer
 from relscale.model.sampler import context_length_of, sample_contexts
 from relscale.model.workers import Workers
@@ -44,7 +44,7 @@ class Feed:
 
     def __init__(
         self,
-        items: TrainingItems,
+        items: ItemSequence,
         network: RelationalTransformer,
         sampler: SamplerConfig,
         training: TrainingConfig,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -34,6 +35,24 @@ class Items:
         return Items(database=self.database[where], column=self.column[where], node=self.node[where])
 
 
+class ItemSequence(Protocol):
+    """An endless sequence of training items, each a function of (seed, its number) alone."""
+
+    @property
+    def store(self) -> TokenStore:
+        """Where the cells are."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The databases that `Items.database` indexes."""
+
+    def locate(self, start: int, count: int) -> Items:
+        """Items number start .. start + count - 1; a longer range begins with the same items."""
+
+    def cells_per_database(self) -> np.ndarray:
+        """int64 [n_names]: cells of each database that can be drawn."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingItems:
     """An endless sequence of training items, each a function of (seed, its number) alone.
@@ -56,9 +75,15 @@ class TrainingItems:
         """Cells that can be drawn."""
         return int(self.ends[-1])
 
+    def cells_per_database(self) -> np.ndarray:
+        """int64 [n_names]: cells of each database that can be drawn."""
+        counts = np.zeros(len(self.names), np.int64)
+        np.add.at(counts, self.database, np.diff(self.ends, prepend=0))
+        return counts
+
     def locate(self, start: int, count: int) -> Items:
         """Items number start .. start + count - 1; a longer range begins with the same items."""
-        draw = _uniform(self.key, np.arange(start, start + count, dtype=np.uint64)) * self.n_cells
+        draw = uniform(self.key, np.arange(start, start + count, dtype=np.uint64)) * self.n_cells
         cell = draw.astype(np.int64)
         place = np.searchsorted(self.ends, cell, side="right")
         rank = cell - np.where(place > 0, self.ends[place - 1], 0)
@@ -104,17 +129,18 @@ def check_training_context(store: TokenStore, names: Sequence[str], context_leng
         widest = int(columns["row_width"].argmax())
         owner = store.database(names[database[widest]])
         table = owner.columns[columns["column"][widest]].table
-        _check_width(int(columns["row_width"][widest]), context_length, table, owner.name)
+        check_width(int(columns["row_width"][widest]), context_length, table, owner.name)
 
 
 def check_task_context(database: DatabaseStore, task_name: str, context_length: int) -> None:
     """ConfigError if a row of a task's target has more cells than a context holds."""
     task = database.task(task_name)
     table = database.table(task.table, "db" if task.is_autocomplete else "test")
-    _check_width(table.row_width, context_length, table.name, database.name)
+    check_width(table.row_width, context_length, table.name, database.name)
 
 
-def _check_width(width: int, context_length: int, table: str, database: str) -> None:
+def check_width(width: int, context_length: int, table: str, database: str) -> None:
+    """ConfigError if a row of `width` cells does not fit a context."""
     if width > context_length:
         raise ConfigError(
             f"sampler.context_length is {context_length}, but a row of table '{table}' of database "
@@ -146,7 +172,7 @@ def evaluation_items(
                 rows = arrays.column_rows[arrays.column_ptr[column] : arrays.column_ptr[column + 1]]
                 chosen = rng.choice(rows, min(rows_per_column, len(rows)), replace=False)
                 parts.append(np.stack([np.full(len(chosen), index), np.full(len(chosen), column), chosen]))
-    return _items(*np.concatenate(parts, axis=1))
+    return items_of(*np.concatenate(parts, axis=1))
 
 
 def task_items(database: DatabaseStore, task_name: str, split: str) -> Items:
@@ -169,7 +195,7 @@ def task_items(database: DatabaseStore, task_name: str, split: str) -> Items:
     else:
         table = database.table(task_name, split)
         nodes = np.arange(table.offset, table.offset + table.n_rows)
-    return _items(np.zeros(len(nodes)), np.full(len(nodes), column), nodes)
+    return items_of(np.zeros(len(nodes)), np.full(len(nodes), column), nodes)
 
 
 def _trainable(store: TokenStore, name: str, sem_type: SemType) -> list[int]:
@@ -191,7 +217,8 @@ def _split_of(database: DatabaseStore, time: np.ndarray) -> np.ndarray:
     return np.array(["train", "val", "test"])[np.where(time == NO_TIME, 0, later)]
 
 
-def _items(database: np.ndarray, column: np.ndarray, node: np.ndarray) -> Items:
+def items_of(database: np.ndarray, column: np.ndarray, node: np.ndarray) -> Items:
+    """The arrays [n] in the types of `Items`."""
     return Items(
         database=np.asarray(database, np.int32),
         column=np.asarray(column, np.int32),
@@ -199,7 +226,7 @@ def _items(database: np.ndarray, column: np.ndarray, node: np.ndarray) -> Items:
     )
 
 
-def _uniform(key: int, number: np.ndarray) -> np.ndarray:
+def uniform(key: int, number: np.ndarray) -> np.ndarray:
     """float64 in [0, 1) per number: the splitmix64 generator (Steele et al. 2014) read at any place."""
     z = np.uint64(key) + (number + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

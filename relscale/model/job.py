@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
-from relscale.model.items import check_training_context
+from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TargetsConfig, TrainingConfig
+from relscale.model.items import ItemSequence, check_training_context, training_items
+from relscale.model.known_items import check_known_context, known_items
 from relscale.model.schedule import trunk_steps
 from relscale.model.store import TokenStore
 from relscale.platform.config import Config
@@ -48,6 +49,9 @@ class PretrainJob(Config):
     trunk: Path | None = None
     """Run folder of a shorter "wsd-branch" run with otherwise equal settings, to go on from where it begins
     to fall; changes no weight, only what must be computed. None computes all steps."""
+    targets: TargetsConfig | None = None
+    """Train on what real databases knew by their val timestamps, mixed so; None: on every cell of every
+    number and boolean column, which is for databases without splits."""
     held_out: HeldOutData | None = None
     """What to score the network on every training.evaluate_every_steps; None: nothing."""
 
@@ -66,10 +70,21 @@ def open_data(job: PretrainJob) -> tuple[TokenStore, tuple[str, ...]]:
     store = TokenStore.open(job.store)
     _check_width(store, job)
     names = _chosen(store, job.databases)
-    check_training_context(store, names, min(job.sampler.context_lengths or (job.sampler.context_length,)))
+    shortest = min(job.sampler.context_lengths or (job.sampler.context_length,))
+    if job.targets is None:
+        check_training_context(store, names, shortest)
+    else:
+        check_known_context(store, names, job.targets, shortest)
     if job.held_out is not None:
         _check_apart(store, names, *open_held_out(job))
     return store, names
+
+
+def items_to_train_on(job: PretrainJob, store: TokenStore, names: tuple[str, ...]) -> ItemSequence:
+    """The training items of the job; DataError if there is no cell to train on."""
+    if job.targets is None:
+        return training_items(store, names, job.seed)
+    return known_items(store, names, job.targets, job.seed)
 
 
 def open_held_out(job: PretrainJob) -> tuple[TokenStore, tuple[str, ...]]:

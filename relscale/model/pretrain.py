@@ -20,8 +20,7 @@ from relscale.model.fault import not_finite
 from relscale.model.feed import Feed, Share
 from relscale.model.flops import flops_per_cell, matmul_rate
 from relscale.model.held_out import HeldOut
-from relscale.model.items import training_items
-from relscale.model.job import PretrainJob, n_steps, open_data, open_held_out
+from relscale.model.job import PretrainJob, items_to_train_on, n_steps, open_data, open_held_out
 from relscale.model.meter import Meter
 from relscale.model.network import RelationalTransformer
 from relscale.model.schedule import learning_rate, trunk_steps
@@ -81,7 +80,7 @@ class _Run:
         workers: Workers,
     ) -> None:
         self.job, self.training, self.about, self.workers = job, job.training, about, workers
-        self.items = training_items(store, names, job.seed)
+        self.items = items_to_train_on(job, store, names)
         self.held_out = _held_out(job)
         self.network = _build(job, store)
         self.feed = Feed(self.items, self.network, job.sampler, job.training, workers, seed=job.seed)
@@ -217,8 +216,9 @@ def _describe(job: PretrainJob, store: TokenStore, names: tuple[str, ...]) -> di
     entries = {entry["name"]: entry for entry in manifest["databases"]}
     # Of these databases alone: a store that grows at its end keeps the runs made on its front.
     used = {**manifest, "databases": [entries[name] for name in names]}
+    shaping = {"model", "sampler", "training", "seed", "init", *(("targets",) if job.targets else ())}
     return {
-        **job.model_dump(mode="json", include={"model", "sampler", "training", "seed", "init"}),
+        **job.model_dump(mode="json", include=shaping),
         "budget_tokens": job.tokens,
         "databases": list(names),
         "data_fingerprint": store_fingerprint(used),

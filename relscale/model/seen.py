@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from relscale.model.items import TrainingItems
+from relscale.model.items import ItemSequence
 from relscale.model.workers import Workers
 
 
@@ -25,10 +25,9 @@ class Seen:
     counts            int64 [2, D]: items drawn from each, and cells that contexts showed of each
     """
 
-    def __init__(self, items: TrainingItems, counts: Sequence[Sequence[int]] | None = None) -> None:
+    def __init__(self, items: ItemSequence, counts: Sequence[Sequence[int]] | None = None) -> None:
         self.names = items.names
-        self.n_items = np.zeros(len(items.names), np.int64)
-        np.add.at(self.n_items, items.database, np.diff(items.ends, prepend=0))
+        self.n_items = items.cells_per_database()
         self.n_cells = np.array([items.store.database(name).n_cells for name in items.names], np.int64)
         self.counts = np.zeros((2, len(items.names)), np.int64)
         self.counts += 0 if counts is None else np.array(counts, np.int64)
