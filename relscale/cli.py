@@ -15,6 +15,7 @@ from relscale.commands.data import generate, inspect, tokenize
 from relscale.commands.imports import import_
 from relscale.commands.network import evaluate, pretrain
 from relscale.commands.planning import doctor, plan
+from relscale.commands.predict import predict
 from relscale.commands.study import demo, settings, sweep
 from relscale.platform.errors import RelscaleError
 
@@ -49,6 +50,7 @@ for command in (
     fit,
     compare,
     evaluate,
+    predict,
     settings,
 ):
     app.command(command.__name__.rstrip("_"))(command)  # `import` is a word of Python
