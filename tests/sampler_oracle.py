@@ -159,7 +159,24 @@ class _Context:
         return self.oracle.kind_of_row[row][1]
 
     def hidden_label(self, row: int) -> bool:
-        return self.config.visibility == "train-only" and self.split(row) in ("val", "test")
+        return self.split(row) in self.hidden_splits()
+
+    def hidden_splits(self) -> tuple[str, ...]:
+        """Splits whose labels the seed must not see."""
+        if self.config.visibility == "temporal":
+            return ()
+        if self.config.visibility == "strict" and self.seed_split() == "test":
+            return ("test",)
+        return ("val", "test")
+
+    def seed_split(self) -> str:
+        return self.split(self.seed) if self.about.is_task else self.split_by_time(self.seed)
+
+    def split_by_time(self, row: int) -> str:
+        database = self.oracle.database
+        if self.oracle.time[row] > database.test_timestamp:
+            return "test"
+        return "val" if self.oracle.time[row] > database.val_timestamp else "train"
 
     def may_be_seed(self, row: int) -> bool:
         time = self.oracle.time[row]
@@ -169,8 +186,7 @@ class _Context:
             return False
         if self.limit == NO_TIME and self.split(row) in ("val", "test"):
             return False
-        late = time > self.oracle.database.val_timestamp
-        if self.config.visibility == "train-only" and not self.about.is_task and late:
+        if not self.about.is_task and self.split_by_time(row) in self.hidden_splits():
             return False
         return time == NO_TIME or time < self.limit
 
@@ -329,7 +345,6 @@ class _Context:
         return row in (self.seed, entity) or self.oracle.time[row] == self.limit != NO_TIME
 
     def is_hidden_label_cell(self, row: int, cell: int) -> bool:
-        late = self.oracle.time[row] > self.oracle.database.val_timestamp
-        return (
-            self.config.visibility == "train-only" and cell == self.column and late and not self.about.is_task
-        )
+        if cell != self.column or self.about.is_task:
+            return False
+        return row != self.seed and self.split_by_time(row) in self.hidden_splits()

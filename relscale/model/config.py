@@ -31,11 +31,12 @@ class SamplerConfig(Config):
     own_rows_first: bool = False
     """Label rows of the seed's entity enter before all other rows, the latest first; needs label rows, so
     it changes nothing for an autocomplete target."""
-    visibility: Literal["temporal", "train-only"] = "temporal"
+    visibility: Literal["temporal", "strict", "train-only"] = "temporal"
     """Labels beside the target: "temporal" shows those strictly earlier than the seed, whatever their split
-    (as RT); "train-only" of these only the train split's. A target that is a column of a db table has no
-    label rows: there "train-only" hides its cells in rows later than the val timestamp, where RelBench's
-    val split begins, and shows the rows' other cells."""
+    (as RT); "strict" of these only those of the splits before the seed's, train being its own; "train-only"
+    only the train split's. A target that is a column of a db table has no label rows: there its cells are
+    hidden in rows later than the val timestamp, where RelBench's val split begins, or for a test row under
+    "strict" later than the test timestamp; the rows' other cells show."""
     n_walks: int = Field(default=0, ge=0, le=100_000)
     """Random walks from the seed that rank further seeds, around which a context is filled up (RT-J:
     10,000); 0 leaves it short, as PluRel does."""
@@ -66,27 +67,6 @@ class SamplerConfig(Config):
             raise ValueError(
                 f"local_context_length {local} is more than context_length {self.context_length}; lower it"
             )
-        return self
-
-
-class TargetsConfig(Config):
-    """Which cells of real databases are trained on; all of what was known by their val timestamps.
-
-    The shares are of the training items; a kind of which the databases have nothing gives its share to the
-    others. Within a kind every cell is equally likely.
-    """
-
-    forecast: float = Field(default=0.5, ge=0)
-    """Labels of the train splits of forecast tasks."""
-    autocomplete: float = Field(default=0.25, ge=0)
-    """Train cells of columns that a task predicts."""
-    columns: float = Field(default=0.25, ge=0)
-    """Cells of the number and boolean columns that no task predicts."""
-
-    @model_validator(mode="after")
-    def _some_share(self) -> "TargetsConfig":
-        if not self.forecast + self.autocomplete + self.columns:
-            raise ValueError("all shares are 0; give one of forecast, autocomplete and columns a share")
         return self
 
 

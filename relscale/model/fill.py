@@ -11,8 +11,9 @@ from relscale.model.context import MAX_PARENTS, SemType
 from relscale.model.draws import FREE, next_bits, table_size, unit
 from relscale.model.further import OVERSAMPLED, add_further_seeds
 from relscale.model.graph import Graph, Rules
-from relscale.model.pools import CELLS, ROWS, SHORT, USED, VISITS, Scratch
+from relscale.model.pools import CELLS, LABEL_END, LAST_TIME, ROWS, SHORT, USED, VISITS, Scratch
 from relscale.model.store import NO_TIME
+from relscale.model.visible import split_bounds
 from relscale.model.walk import walk
 from relscale.platform.compiled import compiled, kept
 
@@ -90,6 +91,8 @@ def fill_contexts(
         scratch.state[0] = next_bits(scratch.state) ^ np.uint64(first_index + at)
         counts = scratch.counts
         counts[ROWS], counts[CELLS], counts[USED], counts[SHORT] = 0, 0, 0, 0
+        bounds = split_bounds(graph, rules.visibility, seed, target)
+        counts[LABEL_END], counts[LAST_TIME] = bounds
         for slot in range(len(scratch.seen)):
             scratch.seen[slot] = FREE
         if walk(graph, rules, scratch, seed, seed, target) and rules.n_walks > 0:
@@ -118,7 +121,7 @@ def _write(
         for k in range(scratch.counts[ROWS]):
             row = scratch.rows[k]
             hides = target >= 0 and _hides(graph, seed, row, target)
-            hides_column = rules.train_only and _is_late(graph, seed, row, target)
+            hides_column = row != seed and graph.node_time[row] > scratch.counts[LAST_TIME]
             for cell in range(graph.cell_ptr[row], graph.cell_ptr[row + 1]):
                 col = graph.cell_column[cell]
                 is_target = row == seed and col == column
@@ -179,10 +182,3 @@ def _hides(graph: Graph, seed: int, row: int, target: int) -> bool:
     if row == seed or (time != NO_TIME and graph.node_time[row] == time):
         return True
     return graph.own[target, 2] > 0 and graph.parents[seed, 0] == row
-
-
-@compiled
-def _is_late(graph: Graph, seed: int, row: int, target: int) -> bool:
-    """Whether a row of a db table holds a label of the val or test split, if it holds one."""
-    has_label_rows = target >= 0 and graph.own[target, 2] > 0
-    return row != seed and not has_label_rows and graph.node_time[row] > graph.val_time

@@ -7,7 +7,7 @@ row's own time.
 
 from relscale.model.draws import FREE, below, next_bits, slot_of
 from relscale.model.graph import Graph, Rules
-from relscale.model.pools import CELLS, SHORT, Scratch, hidden_label
+from relscale.model.pools import CELLS, LAST_TIME, SHORT, Scratch, hidden_label
 from relscale.model.visible import child_range, own_range, parent_is_visible, serves_as_seed
 from relscale.model.walk import walk
 from relscale.platform.compiled import compiled
@@ -52,7 +52,7 @@ def _met_on_walks(graph: Graph, rules: Rules, scratch: Scratch, seed: int, colum
             row = _neighbour(graph, rules, scratch, row, target, limit)
             if row < 0:
                 break
-            if serves_as_seed(graph, row, seed, column, target, limit, rules.train_only):
+            if _serves(graph, scratch, row, seed, column, target):
                 slot = slot_of(scratch.counted, row)
                 if scratch.counted[slot] == FREE:
                     scratch.counted[slot], scratch.visits[slot] = row, 0
@@ -65,6 +65,14 @@ def _met_on_walks(graph: Graph, rules: Rules, scratch: Scratch, seed: int, colum
     for k in range(len(scratch.counted) if n > 0 else 0):
         scratch.counted[k] = FREE
     return n
+
+
+@compiled
+def _serves(graph: Graph, scratch: Scratch, row: int, seed: int, column: int, target: int) -> bool:
+    """Whether a row may show its label beside the seed."""
+    if hidden_label(scratch, row) or graph.node_time[row] > scratch.counts[LAST_TIME]:
+        return False
+    return serves_as_seed(graph, row, seed, column, target, graph.node_time[seed])
 
 
 @compiled
@@ -92,7 +100,7 @@ def _neighbour(graph: Graph, rules: Rules, scratch: Scratch, row: int, target: i
     if rank < end - first:
         return graph.child_idx[first + rank]
     label = graph.own_idx[own_first + rank - (end - first)]
-    return row if rules.train_only and hidden_label(graph, target, label) else label
+    return row if hidden_label(scratch, label) else label
 
 
 @compiled
@@ -106,10 +114,10 @@ def _random_rows(graph: Graph, rules: Rules, scratch: Scratch, seed: int, column
     n_draws = rules.length - scratch.counts[CELLS]
     if rules.latest:
         n_draws *= OVERSAMPLED
-    limit, n = graph.node_time[seed], 0
+    n = 0
     for k in range(min(n_draws, end - first)):
         row = first + k if end - first <= n_draws else first + below(scratch.state, end - first)
-        if serves_as_seed(graph, row, seed, column, target, limit, rules.train_only):
+        if _serves(graph, scratch, row, seed, column, target):
             scratch.candidate[n] = row
             _rank(graph, rules, scratch, n, 0)
             n += 1

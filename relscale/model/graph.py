@@ -9,20 +9,24 @@ from relscale.model.config import SamplerConfig
 from relscale.model.store import DatabaseStore
 from relscale.model.tasks import TaskSpec
 
+VISIBILITIES = ("temporal", "strict", "train-only")
+"""As `SamplerConfig.visibility` names them; the kernel reads their places."""
+
 
 class Graph(NamedTuple):
     """One database: arrays of `mapping.DatabaseArrays`, then its K columns and T task targets.
 
     cell_value, cell_text   the same bits, read as float32 and as int32
     text_rows    int32        the database's strings as rows of the text table
-    val_time     int          the val timestamp, in microseconds
+    val_time, test_time  int  the val and test timestamps, in microseconds
     column_type  int8 [K]     SemType
     column_text  int32 [K]    row of the text table that holds the column's name
     column_rows  int64 [K, 2] first row of the column's table and the row after its last, all splits
     target_of    int32 [K]    number of the target that a column is; -1: no task predicts it
     hidden       bool [T, K]  columns that give a target away
-    own          int64 [T, 4] a target's start in own_ptr, first entity row, number of entity rows (0 for
-                              autocomplete, whose labels have no rows of their own), end of its train rows
+    own          int64 [T, 5] a target's start in own_ptr, first entity row, number of entity rows (0 for
+                              autocomplete, whose labels have no rows of their own), end of its train rows,
+                              end of its val rows
     """
 
     node_time: np.ndarray
@@ -37,6 +41,7 @@ class Graph(NamedTuple):
     own_idx: np.ndarray
     text_rows: np.ndarray
     val_time: int
+    test_time: int
     column_type: np.ndarray
     column_text: np.ndarray
     column_rows: np.ndarray
@@ -54,7 +59,7 @@ class Rules(NamedTuple):
     mask_prob: float
     latest: bool
     own_first: bool
-    train_only: bool
+    visibility: int
     n_walks: int
     walk_length: int
 
@@ -81,6 +86,7 @@ def graph_of(database: DatabaseStore) -> Graph:
         arrays.own_idx,
         database.text_rows,
         database.val_timestamp,
+        database.test_timestamp,
         *_columns[database],
     )
 
@@ -94,7 +100,7 @@ def rules_of(config: SamplerConfig) -> Rules:
         mask_prob=config.mask_prob,
         latest=config.prefer_latest,
         own_first=config.own_rows_first,
-        train_only=config.visibility == "train-only",
+        visibility=VISIBILITIES.index(config.visibility),
         n_walks=config.n_walks,
         walk_length=config.walk_length,
     )
@@ -121,7 +127,7 @@ def _target_arrays(database: DatabaseStore) -> tuple[np.ndarray, np.ndarray, np.
         targets.setdefault(database.column_index(task.table, task.target_col), []).append(task)
     target_of = np.full(len(database.columns), -1, np.int32)
     hidden = np.zeros((len(targets), len(database.columns)), np.bool_)
-    own = np.zeros((len(targets), 4), np.int64)
+    own = np.zeros((len(targets), 5), np.int64)
     start = 0
     for number, (column, tasks) in enumerate(targets.items()):
         target_of[column] = number
@@ -130,7 +136,8 @@ def _target_arrays(database: DatabaseStore) -> tuple[np.ndarray, np.ndarray, np.
                 hidden[number, database.column_numbers[pair]] = True
         if not tasks[0].is_autocomplete:
             entity = database.table(tasks[0].entity_table)
-            train = database.table(tasks[0].name, "train")
-            own[number] = start, entity.offset, entity.n_rows, train.offset + train.n_rows
+            splits = [database.table(tasks[0].name, split) for split in ("train", "val")]
+            ends = (table.offset + table.n_rows for table in splits)
+            own[number] = start, entity.offset, entity.n_rows, *ends
             start += entity.n_rows + 1
     return target_of, hidden, own

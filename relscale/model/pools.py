@@ -20,17 +20,20 @@ FIRST, SPAN, OWN, SIZE, PLACE, LEFT = range(6)
 """Of a segment: start in child_idx or own_idx, rows there, whether own_idx, rows of it in the pool, start of
 the list of chosen rows in the arena (-1: none yet), rows not yet taken (only where the latest go first)."""
 
-DEPTH, DEEPEST, SEGMENTS, REST, MISSES, LISTED, USED, SHORT, ROWS, CELLS, VISITS = range(11)
+(
+    DEPTH, DEEPEST, SEGMENTS, REST, MISSES, LISTED, USED, SHORT, ROWS, CELLS, LABEL_END, LAST_TIME, VISITS,
+) = range(13)  # fmt: skip
 """Of the counts: depth of the open pool, deepest visited row, segments of the pool, ranks left in it, draws
 in vain, start in the arena of the list of remaining rows (-1: not listed), used part of the arena, whether
-the arena was too short, rows and cells of the context, visits of this walk."""
+the arena was too short, rows and cells of the context, what the splits hide from its seed (see
+`visible.split_bounds`), visits of this walk."""
 
 
 class Scratch(NamedTuple):
     """Room for the work on one context; H and M are sizes of hash tables, S the context length.
 
     state       uint64 [1]        random numbers
-    counts      int64 [11]        see DEPTH .. VISITS
+    counts      int64 [13]        see DEPTH .. VISITS
     rows        int32 [S]         rows of the context in the order of their first visit
     seen, seen_depth  int32 [H]   visited rows and their smallest depth
     waiting     int32 [.., 2]     parents to visit, with their depths
@@ -128,15 +131,13 @@ def _in_vain(graph: Graph, rules: Rules, scratch: Scratch, target: int, row: int
     slot = slot_of(scratch.seen, row)
     if scratch.seen[slot] == row and scratch.seen_depth[slot] <= scratch.counts[DEPTH]:
         return True
-    return rules.train_only and hidden_label(graph, target, row)
+    return hidden_label(scratch, row)
 
 
 @compiled
-def hidden_label(graph: Graph, target: int, row: int) -> bool:
-    """Whether a row is a val or test label of a target."""
-    if target < 0 or graph.own[target, 2] == 0:
-        return False
-    return row >= graph.own[target, 3]  # db rows come before all label rows, other tasks' are never met
+def hidden_label(scratch: Scratch, row: int) -> bool:
+    """Whether a row is a label of a split that the seed must not see."""
+    return row >= scratch.counts[LABEL_END]  # db rows come before all label rows, other tasks' are never met
 
 
 @compiled

@@ -3,9 +3,30 @@
 NO_TIME is earlier than every time, so that one comparison also serves rows and seeds without time.
 """
 
-from relscale.model.graph import Graph
+import numpy as np
+
+from relscale.model.graph import VISIBILITIES, Graph
 from relscale.model.store import NO_TIME
 from relscale.platform.compiled import compiled
+
+TEMPORAL, STRICT = VISIBILITIES.index("temporal"), VISIBILITIES.index("strict")
+NOTHING = int(np.iinfo(np.int64).max)
+"""A bound beyond every row and time, so that nothing is hidden by its split."""
+
+
+@compiled
+def split_bounds(graph: Graph, visibility: int, seed: int, target: int) -> tuple[int, int]:
+    """What the splits hide from a seed: label rows from the first number on; later than the second, cells.
+
+    The first is of targets with label rows, the second of columns of db tables.
+    """
+    if visibility == TEMPORAL:
+        return NOTHING, NOTHING
+    if target >= 0 and graph.own[target, 2] > 0:
+        after_val = visibility == STRICT and seed >= graph.own[target, 4]
+        return graph.own[target, 4 if after_val else 3], NOTHING
+    after_val = visibility == STRICT and graph.node_time[seed] > graph.test_time
+    return NOTHING, graph.test_time if after_val else graph.val_time
 
 
 @compiled
@@ -54,19 +75,14 @@ def own_range(graph: Graph, row: int, target: int, limit: int) -> tuple[int, int
 
 
 @compiled
-def serves_as_seed(
-    graph: Graph, row: int, seed: int, column: int, target: int, limit: int, train_only: bool
-) -> bool:
-    """Whether a row may show its label beside the seed: of the strict past, with a value, not hidden."""
+def serves_as_seed(graph: Graph, row: int, seed: int, column: int, target: int, limit: int) -> bool:
+    """Whether a row may show its label beside the seed: strictly earlier, with a value. Splits aside."""
     if row == seed or row < graph.column_rows[column, 0] or row >= graph.column_rows[column, 1]:
         return False
     time = graph.node_time[row]
     if time != NO_TIME and time >= limit:
         return False
-    if target >= 0 and graph.own[target, 2] > 0:
-        if (train_only or limit == NO_TIME) and row >= graph.own[target, 3]:
-            return False
-    elif train_only and time > graph.val_time:
+    if limit == NO_TIME and target >= 0 and graph.own[target, 2] > 0 and row >= graph.own[target, 3]:
         return False
     for cell in range(graph.cell_ptr[row], graph.cell_ptr[row + 1]):
         if graph.cell_column[cell] == column:

@@ -98,7 +98,7 @@ def _enter_own_rows(graph: Graph, rules: Rules, scratch: Scratch, seed: int, tar
     first, end = own_range(graph, graph.parents[seed, 0], target, graph.node_time[seed])
     for place in range(end - 1, first - 1, -1):
         row = graph.own_idx[place]
-        if rules.train_only and hidden_label(graph, target, row):
+        if hidden_label(scratch, row):
             continue
         n_cells = max(1, graph.cell_ptr[row + 1] - graph.cell_ptr[row])
         if scratch.counts[CELLS] + n_cells >= rules.length:

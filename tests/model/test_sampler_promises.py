@@ -111,7 +111,7 @@ CONFIGS = st.builds(
     bfs_width=st.sampled_from([1, 3, 64]),
     prefer_latest=st.booleans(),
     own_rows_first=st.booleans(),
-    visibility=st.sampled_from(["temporal", "train-only"]),
+    visibility=st.sampled_from(["temporal", "strict", "train-only"]),
     n_walks=st.sampled_from([0, 0, 3, 25]),
     walk_length=st.sampled_from([1, 6]),
     mask_prob=st.sampled_from([0.0, 0.5]),
@@ -164,12 +164,20 @@ def _check_store(store: TokenStore, seed: int, config: SamplerConfig) -> None:
                 assert not (name == "secret" and (row == entity or at_instant))
                 if table == "label" and row != target_row:
                     assert time[row] < limit
-                    assert config.visibility == "temporal" or split_of[row] == "train"
+                    of_test = split_of[target_row] == "test"
+                    seen = {
+                        "temporal": ("train", "val", "test"),
+                        "strict": ("train", "val") if of_test else ("train",),
+                        "train-only": ("train",),
+                    }
+                    assert split_of[row] in seen[config.visibility]
             else:
                 assert table != "label"
                 assert not (name == "twin" and at_instant)
-                if (name, config.visibility) == ("y", "train-only") and row != target_row:
-                    assert time[row] <= database.val_timestamp
+                if name == "y" and config.visibility != "temporal" and row != target_row:
+                    of_test = config.visibility == "strict" and limit > database.test_timestamp
+                    last = database.test_timestamp if of_test else database.val_timestamp
+                    assert time[row] <= last
         rng = Splitmix(Splitmix(key).next() ^ i)
         expected = oracle.context(target_row, int(items.column[i]), config, rng)
         assert [(row, database.columns[c].table, database.columns[c].name) for row, c, _ in expected] == cells
@@ -214,7 +222,7 @@ def test_a_step_draws_its_length_from_the_seed_and_its_number():
         ({"context_length": 64, "context_lengths": [24]}, "context_lengths holds 24, which does not divide"),
         ({"local_context_length": 16}, "local_context_length is 16, but without further seeds"),
         ({"context_length": 8, "local_context_length": 9, "n_walks": 1}, "9 is more than context_length 8"),
-        ({"visibility": "all"}, "'temporal' or 'train-only'"),
+        ({"visibility": "all"}, "'temporal', 'strict' or 'train-only'"),
     ],
 )
 def test_settings_that_contradict_are_refused(values: dict, message: str):

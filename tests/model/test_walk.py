@@ -17,6 +17,8 @@ OPTIONS = {
     "latest": {"prefer_latest": True},
     "own-first": {"own_rows_first": True},
     "train-only": {"visibility": "train-only"},
+    "strict": {"visibility": "strict"},
+    "strict-further": {"visibility": "strict", "own_rows_first": True, "n_walks": 15, "walk_length": 5},
     "further": {"n_walks": 20, "walk_length": 6, "local_context_length": 12},
     "further-latest": {"n_walks": 7, "prefer_latest": True},
     "masked": {"mask_prob": 0.7},
