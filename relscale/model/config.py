@@ -70,6 +70,27 @@ class SamplerConfig(Config):
         return self
 
 
+class TargetsConfig(Config):
+    """Which cells of real databases are trained on; all of what was known by their val timestamps.
+
+    The shares are of the training items; a kind of which the databases have nothing gives its share to the
+    others. Within a kind every cell is equally likely.
+    """
+
+    forecast: float = Field(default=0.5, ge=0)
+    """Labels of the train splits of forecast tasks."""
+    autocomplete: float = Field(default=0.25, ge=0)
+    """Train cells of columns that a task predicts."""
+    columns: float = Field(default=0.25, ge=0)
+    """Cells of the number and boolean columns that no task predicts."""
+
+    @model_validator(mode="after")
+    def _some_share(self) -> "TargetsConfig":
+        if not self.forecast + self.autocomplete + self.columns:
+            raise ValueError("all shares are 0; give one of forecast, autocomplete and columns a share")
+        return self
+
+
 class ModelConfig(Config):
     """Size of the Relational Transformer; the defaults are PluRel's 19.2 M parameters."""
 
