@@ -17,6 +17,7 @@ from relscale.commands.network import evaluate, pretrain
 from relscale.commands.planning import doctor, plan
 from relscale.commands.predict import predict
 from relscale.commands.study import demo, settings, sweep
+from relscale.commands.transfer import finetune, transfer
 from relscale.platform.errors import RelscaleError
 
 app = typer.Typer(
@@ -51,6 +52,8 @@ for command in (
     compare,
     evaluate,
     predict,
+    finetune,
+    transfer,
     settings,
 ):
     app.command(command.__name__.rstrip("_"))(command)  # `import` is a word of Python

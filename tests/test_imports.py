@@ -30,7 +30,7 @@ EXCEPTIONS = {
 
 HOMES = {
     "ray": {"platform/cluster.py", "platform/dataflow.py", "model/distributed.py", "sweeps/launch.py"},
-    "mlflow": {"platform/tracking.py"},
+    "mlflow": {"platform/tracking.py", "sweeps/served_model.py"},
     "matplotlib": {
         "analysis/figures.py",
         "analysis/compare_figures.py",
@@ -40,9 +40,12 @@ HOMES = {
         "analysis/joint_figures.py",
         "analysis/law_figures.py",
         "analysis/schema_figures.py",
+        "analysis/score_dots.py",
         "analysis/score_figures.py",
         "analysis/slice_figures.py",
         "analysis/training_figures.py",
+        "analysis/trial_score_figures.py",
+        "analysis/transfer_figures.py",
     },
     "sentence_transformers": {"model/text.py"},
     "sqlglot": {"generation/sql_statements.py", "generation/sql.py", "generation/sql_types.py"},
