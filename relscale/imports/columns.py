@@ -147,7 +147,8 @@ def _read_integers(name: str, column: pa.ChunkedArray, where: str, stated: Kind 
         if moments is not None:
             return Reading(data=moments, became="datetime", remarks=(form,))
     if stated in ("datetime", "boolean"):
-        raise DataError(f"{where} is said to be {stated}, but holds numbers from {low} to {high}; mend it.")
+        odd = high if stated == "boolean" and low in (0, 1) else low
+        raise _misfit(where, stated, column, odd)
     return Reading(data=column, became="number")
 
 
@@ -176,7 +177,7 @@ def _read_texts(
     count = np.bincount(codes.drop_null().to_numpy(), minlength=len(texts))
     holds = ~texts.str.lower().isin(PLACEHOLDERS).to_numpy()
     worst: DataError | None = None
-    for kind, parse in _parsers(name, where, stated, day_first):
+    for kind, parse in _parsers(name, column, where, stated, day_first):
         if stated not in (None, kind) or not holds.any():
             continue
         values, remark = parse(texts[holds].reset_index(drop=True))
@@ -193,7 +194,7 @@ def _read_texts(
                 remarks=tuple(filter(None, ("from text", remark, _missing(texts, count, holds, read)))),
                 n_misread=n_misread,
             )
-        worst = _misfit(where, kind, column, texts[holds & ~read]) if stated else None
+        worst = _misfit(where, kind, column, texts[holds & ~read].iloc[0]) if stated else None
     if worst is not None:
         raise worst
     if stated is not None:
@@ -205,7 +206,7 @@ _Parsed = tuple[pa.Array, str]
 
 
 def _parsers(
-    name: str, where: str, stated: Kind | None, day_first: bool | None
+    name: str, column: pa.ChunkedArray, where: str, stated: Kind | None, day_first: bool | None
 ) -> list[tuple[str, Callable[[pd.Series], _Parsed]]]:
     """The types a text may have, first to last; a parser gives values, null where a text has none."""
 
@@ -233,8 +234,8 @@ def _parsers(
         enough = found.moments.notna().mean() >= 1 - MISREAD_SHARE
         if found.unclear and (enough or stated == "datetime"):
             raise DataError(
-                f"{where} holds '{found.unclear}', and no value tells whether the day comes first; state "
-                "day_first: true or false for its table."
+                f"{where}, row {_row_of(column, found.unclear)} has '{found.unclear}', and no value tells "
+                "whether the day comes first; state day_first: true or false for its table."
             )
         forms = " and ".join(found.forms)
         return pa.array(found.moments, from_pandas=True), f"written as {forms}"
@@ -257,11 +258,17 @@ def _missing(texts: pd.Series, count: np.ndarray, holds: np.ndarray, read: np.nd
     return "; ".join(parts)
 
 
-def _misfit(where: str, kind: str, column: pa.ChunkedArray, misread: pd.Series) -> DataError:
-    row = pc.index(column, pa.scalar(misread.iloc[0], pa.large_string())).as_py()
+def _misfit(where: str, kind: str, column: pa.ChunkedArray, value: object) -> DataError:
+    row = _row_of(column, value)
     return DataError(
-        f"{where} is said to be {kind}, but row {row + 1} has {misread.iloc[0]!r}; mend that, or say text."
+        f"{where} is said to be {kind}, but row {row} has {value!r}; mend that, or say otherwise in the "
+        "import's file."
     )
+
+
+def _row_of(column: pa.ChunkedArray, value: object) -> int:
+    """The first row, from 1, that has a value."""
+    return pc.index(column, pa.scalar(value, column.type)).as_py() + 1
 
 
 def _read_words(column: pa.ChunkedArray, texts: pd.Series, count: np.ndarray) -> Reading:

@@ -1,13 +1,15 @@
 """Tables from a folder of CSV and Parquet files: one file each, named after its table."""
 
 import csv
+import re
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from relscale.imports.raw import RawTable
+from relscale.imports.raw import RawTable, is_text
 from relscale.platform.errors import DataError
 
 _ENDINGS = (".csv", ".tsv", ".csv.gz", ".parquet")
@@ -46,16 +48,30 @@ def _read_parquet(path: Path) -> pa.Table:
 def _read_csv(path: Path) -> pa.Table:
     try:
         separator, names = _header(path)
-        options = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()))
-        return pacsv.read_csv(
+        data = pacsv.read_csv(
             path,
+            read_options=pacsv.ReadOptions(use_threads=False),  # its messages name the row then
             parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=options,
+            convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_binary())),
         )
+        return pa.table({name: _decoded(data[name], name, path) for name in data.column_names})
     except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not UTF-8 text; convert it, as by `iconv -t utf-8`.") from error
+        raise DataError(
+            f"the first line of '{path}' is not UTF-8 text; convert it, as by `iconv -t utf-8`."
+        ) from error
     except (pa.ArrowException, OSError, csv.Error) as error:
         raise DataError(f"'{path}' is not a readable CSV file ({_reason(error)}); mend it.") from error
+
+
+def _decoded(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
+    try:
+        return pc.cast(column, pa.large_string())
+    except pa.ArrowInvalid as error:
+        row = next(row for row, value in enumerate(column.to_pylist(), 1) if not is_text(value))
+        raise DataError(
+            f"'{path}', column '{name}', row {row} is not UTF-8 text; convert the file, as by `iconv -t "
+            "utf-8`."
+        ) from error
 
 
 def _header(path: Path) -> tuple[str, list[str]]:
@@ -72,4 +88,5 @@ def _header(path: Path) -> tuple[str, list[str]]:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")
+    text = " ".join(str(error).split())[:200].rstrip(".")
+    return re.sub(r"CSV parse error: Row #(\d+)", lambda found: f"row {int(found[1]) - 1}", text)

@@ -31,6 +31,15 @@ class RawTable:
     foreign_keys: tuple[RawKey, ...] = ()
 
 
+def is_text(value: bytes) -> bool:
+    """Whether bytes are UTF-8."""
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def unknown_name(where: str, kind: str, name: str, valid: Iterable[str]) -> ConfigError:
     """A wrong name, as the sentence that offers the nearest right one."""
     known = list(valid)

@@ -75,7 +75,7 @@ def _read_table(
             column,
             table.data[column],
             where=f"table '{table.name}', column '{column}'",
-            stated=config.types.get(column),
+            stated=config.types.get(column, "datetime" if column == config.time_col else None),
             day_first=config.day_first,
         )
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from relscale.imports.raw import RawKey, RawTable
+from relscale.imports.raw import RawKey, RawTable, is_text
 from relscale.platform.errors import DataError, ResourceError
 
 _DRIVERS = {
@@ -25,6 +25,14 @@ _DRIVERS = {
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _ROWS_AT_ONCE = 50_000
 _PLAIN = (bool, int, float, str, bytes, decimal.Decimal, datetime.date, datetime.time, datetime.timedelta)
+
+
+class _NotText(bytes):
+    """A text of SQLite, which checks none, that is not UTF-8."""
+
+
+def _text_or_bytes(raw: bytes) -> str | bytes:
+    return raw.decode("utf-8") if is_text(raw) else _NotText(raw)
 
 
 def is_sqlite_file(path: Path) -> bool:
@@ -52,7 +60,9 @@ def parse_url(source: str) -> sa.URL:
 
 
 def shown_url(url: sa.URL) -> str:
-    """The URL as people may see it: no password, no options."""
+    """The URL as people may see it: no password, no options; of a SQLite file its path."""
+    if url.drivername == "sqlite":
+        return str(url.database).removeprefix("file:")
     return url.set(query={}).render_as_string(hide_password=True)
 
 
@@ -76,6 +86,8 @@ def read_sql(url: sa.URL, leave_out: frozenset[str] = frozenset()) -> list[RawTa
         ) from None
     try:
         with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.connection.dbapi_connection.text_factory = _text_or_bytes  # type: ignore[union-attr]
             tables = _read_tables(connection, leave_out)
     except SQLAlchemyError as error:
         raise ResourceError(
@@ -137,8 +149,14 @@ def _read_rows(
     query = query.order_by(*(fields[column] for column in order))
     result = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query)
     parts: list[list[pa.Array]] = [[] for _ in columns]
-    for rows in result.partitions():
-        for part, values in zip(parts, zip(*rows, strict=True), strict=True):
+    for number, rows in enumerate(result.partitions()):
+        for column, part, values in zip(columns, parts, zip(*rows, strict=True), strict=True):
+            kinds = list(map(type, values))
+            if _NotText in kinds:
+                row = number * _ROWS_AT_ONCE + kinds.index(_NotText) + 1
+                raise DataError(
+                    f"table '{name}', column '{column}', row {row} is not UTF-8 text; mend that value."
+                )
             part.append(_arrow(values))
     return pa.table({column: _joined(part) for column, part in zip(columns, parts, strict=True)})
 

@@ -94,8 +94,8 @@ def test_a_stated_type_is_kept():
     ("values", "options", "sentence"),
     [
         (["1", "abc"], {"stated": "number"}, "is said to be number, but row 2 has 'abc'"),
-        ([3, 4], {"stated": "boolean"}, "is said to be boolean, but holds numbers from 3 to 4"),
-        (["03/04/2020"], {}, "holds '03/04/2020', and no value tells whether the day comes first"),
+        ([3, 4], {"stated": "boolean"}, "is said to be boolean, but row 1 has 3"),
+        (["03/04/2020"], {}, "row 1 has '03/04/2020', and no value tells whether the day comes first"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_table_and_column(values, options, sentence):

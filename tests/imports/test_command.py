@@ -72,7 +72,11 @@ def test_a_person_sees_columns_notes_and_tasks(shop, command):
             "unknown setting 'tables.customers.time'",
         ),
         ({}, {"customers": {"primary_key": "id", "types": {"name": "number"}}}, "row 1 has 'Ann Lee'"),
-        ({}, {"customers": {"primary_key": "id", "time_col": "name"}}, "is text, not a time"),
+        (
+            {},
+            {"customers": {"primary_key": "id", "time_col": "name"}},
+            "column 'name' is said to be datetime, but row 1 has 'Ann Lee'",
+        ),
         (
             {"customers": CUSTOMERS + "4,Ed,2020-01-02\n"},
             {},
@@ -94,6 +98,58 @@ def test_a_person_sees_columns_notes_and_tasks(shop, command):
 def test_each_mistake_is_one_sentence(csv_folder, settings_file, refused, files, changes, sentence):
     folder = csv_folder(**({"customers": CUSTOMERS, "orders": ORDERS} | files))
     assert sentence in refused(folder, "--config-file", settings_file(tables=KEYS | changes))
+
+
+CLIENTS = "CREATE TABLE client (code TEXT PRIMARY KEY, since TEXT);" + "".join(
+    f"INSERT INTO client VALUES ('c{i}', '2020-0{i}-01');" for i in range(1, 6)
+)
+BILL = (
+    "CREATE TABLE bill (id TEXT PRIMARY KEY, client TEXT REFERENCES client, x TEXT);INSERT INTO bill VALUES "
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "table", "column", "row"),
+    [
+        ("('1', 'c1', 'a'), (NULL, 'c2', 'b')", "", "bill", "id", 1),  # in order of key, NULL is the first
+        ("('1', 'c1', 'a'), ('2', 'c1', 'b')", "tables.bill.primary_key=client", "bill", "client", 2),
+        ("('1', 'z', 'a'), ('2', 'y', 'b')", "", "bill", "client", 1),
+        ("('1', 'c1', '3'), ('2', 'c1', 'dear')", "tables.bill.types.x=number", "bill", "x", 2),
+        ("('1', 'c1', 'yes'), ('2', 'c1', 'perhaps')", "tables.bill.types.x=boolean", "bill", "x", 1),
+        (
+            "('1', 'c1', '2020-01-01'), ('2', 'c1', '2020-02-30')",
+            "tables.bill.types.x=datetime",
+            "bill",
+            "x",
+            2,
+        ),
+        ("('1', 'c1', '2020-01-01'), ('2', 'c1', 'soon')", "tables.bill.time_col=x", "bill", "x", 2),
+        ("('1', 'c1', '2020-01-01'), ('2', 'c1', '03/04/2020')", "", "bill", "x", 2),
+        ("('1', 'c1', 'a'), ('2', 'c1', CAST(x'C3' AS TEXT))", "", "bill", "x", 2),
+        (
+            "('1', '2020-01-01', 'a')",
+            "tables.client.types.since=number,tables.bill.primary_key=[]",
+            "client",
+            "since",
+            1,
+        ),
+    ],
+)
+def test_ten_kinds_of_bad_rows_are_named_by_table_column_and_row(
+    tmp_path, refused, rows, options, table, column, row
+):
+    with sqlite3.connect(tmp_path / "bad.db") as connection:
+        connection.executescript(CLIENTS + BILL + rows)
+    settings = [word for option in options.split(",") if option for word in ("--set", option)]
+    error = refused(tmp_path / "bad.db", *settings)
+    assert f"table '{table}'" in error and f"'{column}'" in error and f"row {row}" in error
+
+
+def test_a_bad_row_of_a_file_is_named(csv_folder, refused):
+    folder = csv_folder(customers=CUSTOMERS + "5,Ed\n", orders=ORDERS)
+    assert "customers.csv' is not a readable CSV file (row 5: Expected 3 columns, got 2" in refused(folder)
+    (folder / "customers.csv").write_bytes(CUSTOMERS.encode() + b"5,J\xf6rg,2021-02-01\n")
+    assert "customers.csv', column 'name', row 5 is not UTF-8 text" in refused(folder)
 
 
 def test_files_without_any_key_are_refused_with_an_example(csv_folder, refused):
