@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from relscale.analysis.baselines import Visibility
 from relscale.model.config import ModelConfig, SamplerConfig, TargetsConfig, TextConfig, TrainingConfig
 from relscale.platform.cluster import ClusterConfig
 from relscale.platform.config import Config
@@ -35,7 +36,7 @@ class TransferConfig(Config):
     training: TrainingConfig = TrainingConfig()
     split: Literal["val", "test"] = "test"
     """Of the held-out tasks, which is scored."""
-    visibility: Literal["temporal", "train-only"] = "temporal"
+    visibility: Visibility = "temporal"
     """Whose earlier labels contexts and baselines hold when a held-out task is scored."""
     context_seeds: tuple[int, ...] = ZeroShotConfig().context_seeds
     """Contexts per scored row; predictions are averaged over them."""

@@ -166,3 +166,20 @@ def test_a_checkpoint_of_another_text_encoder_is_refused(
 def test_a_row_that_fits_no_context_is_refused(job: PretrainJob):
     with pytest.raises(ConfigError, match="must fit"):
         pretrain(job.replace(sampler=SamplerConfig(context_length=2), tokens=8), report=lambda line: None)
+
+
+def test_the_real_database_is_trained_on_up_to_its_val_timestamp_alone(rel_f1_store: TokenStore):
+    database = rel_f1_store.database("rel-f1")
+    items = known_items(rel_f1_store, ["rel-f1"], TargetsConfig(), seed=0)
+    labels = {
+        database.columns[pool.column].table: len(pool.nodes)
+        for pool in items.pools
+        if pool.kind == "forecast"
+    }
+    assert labels == {"driver-dnf": 11_411, "driver-position": 7_453, "driver-top3": 1_353}
+    drawn = items.locate(0, 3000)
+    batch = sample_contexts(rel_f1_store, ["rel-f1"], drawn, SamplerConfig(context_length=256), seed=0)
+    shown = batch.node[batch.node >= 0]
+    assert (database.arrays.node_time[drawn.node] <= database.val_timestamp).all()
+    assert (database.arrays.node_time[shown] <= database.val_timestamp).all()
+    assert (database.arrays.node_time[shown] == NO_TIME).any()  # drivers and circuits stay visible
