@@ -2,8 +2,8 @@
 
 forbidden      Everything that a prediction must not see is replaced in a copy of the database: cells of rows
                later than its time, its own label, labels of its task that are not earlier, labels of other
-               tasks, the columns that give the label away, and under "train-only" the labels of later splits.
-               No prediction may change. This is the check of leaks.
+               tasks, the columns that give the label away, and labels of the splits that its visibility
+               hides. No prediction may change. This is the check of leaks.
 shuffled       The labels of the task change places. What is left of the score above chance comes from the
                rows of the database, or from a fault.
 own hidden     The labels of the row's own entity are taken out of its context. The score must fall, if the
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from relscale.analysis.baselines import visible_splits
+from relscale.analysis.label_tables import SPLITS
 from relscale.analysis.resampling import METRICS, interval, score_draws
 from relscale.analysis.task_predictions import Predictor
 from relscale.platform import storage
@@ -44,21 +46,52 @@ Predict = Callable[["DatabaseArrays", "Items"], np.ndarray]
 
 
 def audit_checkpoint(
-    predictor: Predictor, out: Path, *, tasks: Sequence[str], split: str = "test", n_boot: int = 1000
+    predictors: Sequence[Predictor],
+    out: Path,
+    *,
+    tasks: Sequence[str],
+    split: str = "test",
+    n_boot: int = 1000,
 ) -> list[dict[str, Any]]:
     """Audit some tasks of a database, and write audit.json.
 
     Parameters
     ----------
-    predictor : as `load_predictor` makes it; only its first context seed is used.
+    predictors : as `load_predictor` makes them, one for each visibility; only the first context seed is used.
     tasks : names; a task of more than two classes gets a reason instead of checks.
 
     Returns
     -------
-    The content of audit.json, an entry per task: dataset, task, split, visibility, rows, and checks, each
-    with name, is_leak_check, verdict ("pass", "fail", "inconclusive" or "not applicable"), sentence and the
-    numbers behind it.
+    The content of audit.json, an entry per task and visibility: dataset, task, split, visibility, rows, and
+    checks, each with name, is_leak_check, verdict ("pass", "fail", "inconclusive" or "not applicable"),
+    sentence and the numbers behind it.
     """
+    entries = [entry for predictor in predictors for entry in _audit_tasks(predictor, tasks, split, n_boot)]
+    storage.write_json(out / "audit.json", entries)
+    return entries
+
+
+def leaks(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for each failed leak check."""
+    return [
+        f"{entry['task']}, {entry['visibility']}: {check['sentence']}"
+        for entry in entries
+        for check in entry["checks"]
+        if check["is_leak_check"] and check["verdict"] == "fail"
+    ]
+
+
+def audit_sentences(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each check, its verdict first."""
+    return [
+        f"{check['verdict']}: {entry['task']}, {entry['visibility']}, {check['name']}: {check['sentence']}"
+        for entry in entries
+        for check in entry["checks"]
+    ]
+
+
+def _audit_tasks(predictor: Predictor, tasks: Sequence[str], split: str, n_boot: int) -> list[dict[str, Any]]:
+    """The entries of one visibility."""
     binary_or_number = {spec.name for spec in predictor.database.predictable_tasks}
     entries = []
     for name in tasks:
@@ -71,28 +104,7 @@ def audit_checkpoint(
             entries.append({"task": name, "checks": [_check("forbidden", "not applicable", reason)]})
     heading = {"dataset": predictor.database.name, "split": split}
     heading |= {"visibility": predictor.sampler.visibility, "checkpoint": str(predictor.checkpoint)}
-    entries = [{**heading, **entry} for entry in entries]
-    storage.write_json(out / "audit.json", entries)
-    return entries
-
-
-def leaks(entries: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for each failed leak check."""
-    return [
-        f"{entry['task']}: {check['sentence']}"
-        for entry in entries
-        for check in entry["checks"]
-        if check["is_leak_check"] and check["verdict"] == "fail"
-    ]
-
-
-def audit_sentences(entries: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each check, its verdict first."""
-    return [
-        f"{check['verdict']}: {entry['task']}, {check['name']}: {check['sentence']}"
-        for entry in entries
-        for check in entry["checks"]
-    ]
+    return [{**heading, **entry} for entry in entries]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +114,7 @@ class Subject:
     database: "DatabaseStore"
     spec: "TaskSpec"
     items: "Items"
-    train_only: bool
+    hidden_splits: tuple[str, ...]
     predict: Predict
 
     @property
@@ -124,13 +136,14 @@ def subject_of(predictor: Predictor, name: str, split: str) -> Subject:
 
     database = predictor.database
     items = task_items(database, name, split)
+    seen = visible_splits(split, predictor.sampler.visibility)
     rng = stream(0, Purpose.EVALUATION, 2)
     rows = np.sort(rng.permutation(len(items))[:N_ROWS])
     return Subject(
         database=database,
         spec=database.task(name),
         items=Items(database=items.database[rows], column=items.column[rows], node=items.node[rows]),
-        train_only=predictor.sampler.visibility == "train-only",
+        hidden_splits=tuple(name for name in SPLITS if name not in seen),
         predict=partial(_predict, predictor),
     )
 
@@ -195,12 +208,13 @@ def forbidden_cells(subject: Subject, items: "Items", moment: int) -> np.ndarray
     label = is_item | (is_own & same)
     if moment != NO_TIME:
         row |= arrays.node_time > moment
-    if subject.train_only:
+    if subject.hidden_splits:
+        first = subject.hidden_splits[0]
         if spec.is_autocomplete:
-            label |= _rows_of_tables(database, {spec.table}) & (arrays.node_time > database.val_timestamp)
+            last_time = database.val_timestamp if first == "val" else database.test_timestamp
+            label |= _rows_of_tables(database, {spec.table}) & (arrays.node_time > last_time)
         else:
-            train = database.table(spec.name, "train")
-            label |= is_own & (np.arange(database.n_nodes) >= train.offset + train.n_rows)
+            label |= is_own & (np.arange(database.n_nodes) >= database.table(spec.name, first).offset)
     counts = np.diff(arrays.cell_ptr)
     of_label = arrays.cell_column == int(items.column[0])
     removed = [

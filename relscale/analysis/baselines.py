@@ -22,6 +22,12 @@ _SPLITS = ("train", "val", "test")
 _RECENT = 5
 
 
+def visible_splits(split: str, visibility: Visibility) -> tuple[str, ...]:
+    """Names of the splits whose labels rows of `split` may see if they are earlier."""
+    last = 1 if visibility == "train-only" else _SPLITS.index(split) + (visibility == "temporal")
+    return _SPLITS[:last]
+
+
 def known_labels(splits: Mapping[str, pd.DataFrame], split: str, visibility: Visibility) -> pd.DataFrame:
     """The labels that rows of a split may see if they are earlier; null ones do not count.
 
@@ -30,8 +36,7 @@ def known_labels(splits: Mapping[str, pd.DataFrame], split: str, visibility: Vis
     splits : tables with the columns time, entity and label by split name, at least those that count.
     split : the split to score.
     """
-    last = 1 if visibility == "train-only" else _SPLITS.index(split) + (visibility == "temporal")
-    known = pd.concat([splits[name] for name in _SPLITS[:last]], ignore_index=True)
+    known = pd.concat([splits[name] for name in visible_splits(split, visibility)], ignore_index=True)
     return known[known["label"].notna()]
 
 

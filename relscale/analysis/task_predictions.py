@@ -1,14 +1,16 @@
 """A checkpoint's predictions of a task's rows: the network, the tokens of one database, what contexts see."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from relscale.analysis.baselines import Visibility
 from relscale.analysis.label_tables import LabelTables
 from relscale.analysis.one_vs_rest import class_task, write_one_vs_rest
+from relscale.platform.config import parse_config
 from relscale.platform.dataflow import map_keys_here
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ def load_predictor(
     folder: Path,
     out: Path,
     *,
-    visibility: Literal["temporal", "train-only"] = "temporal",
+    visibility: Visibility = "temporal",
     context_seeds: Sequence[int] = (0,),
-    sampler: "SamplerConfig | None" = None,
+    sampler: Mapping[str, Any] | None = None,
     text: "TextConfig | None" = None,
     batch_size: int = 32,
     device: str = "cpu",
@@ -68,10 +70,24 @@ def load_predictor(
         encoder=encoder,
         network=on_device(network, device),
         store=_tokenize(folder, out / "store", encoder, text, checkpoint),
-        sampler=(sampler or trained_sampler(about, checkpoint)).replace(mask_prob=0.0, visibility=visibility),
+        sampler=asked_sampler(trained_sampler(about, checkpoint), sampler or {}, visibility),
         context_seeds=tuple(context_seeds),
         batch_size=batch_size,
     )
+
+
+def asked_sampler(
+    trained: "SamplerConfig", changes: Mapping[str, Any], visibility: Visibility
+) -> "SamplerConfig":
+    """What the contexts of an evaluation see: as in training, but for some settings and without masks.
+
+    Raises
+    ------
+    ConfigError : the changed settings contradict the others.
+    """
+    settings = {**trained.model_dump(), "context_lengths": (), **changes}
+    settings |= {"mask_prob": 0.0, "visibility": visibility}
+    return parse_config(type(trained), settings, source="the sampler's settings over the checkpoint's")
 
 
 def predict_rows(predictor: Predictor, labels: LabelTables, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,16 +2,17 @@
 
 Zero-shot means that no weight is fitted to the database. A row's context holds what was known at its time:
 rows of the database, and labels of the task from strictly earlier times: of every split, the scored one
-included (visibility "temporal", the protocol of RT, arXiv:2510.06377, and PluRel, arXiv:2602.04029), or of
-the train split alone ("train-only"). The baselines see the same labels. Metrics are those of the relbench
-package; docs/evaluate.md says what each number means.
+included (visibility "temporal", the protocol of RT, arXiv:2510.06377, and PluRel, arXiv:2602.04029), of the
+splits before the scored one ("strict", RelBench's), or of train alone ("train-only"). The baselines see the
+same labels. Metrics are those of the relbench package; docs/evaluate.md says what each number means.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from relscale.analysis.label_tables import (
     task_baselines,
     why_unscorable,
 )
-from relscale.analysis.prediction_files import write_predictions, write_submission
+from relscale.analysis.prediction_files import ALLOWED, write_predictions, write_submission
 from relscale.analysis.task_predictions import (
     Predictor,
     load_predictor,
@@ -37,7 +38,7 @@ from relscale.platform.errors import DataError, ResourceError
 from relscale.platform.progress import console
 
 if TYPE_CHECKING:
-    from relscale.model.config import SamplerConfig, TextConfig
+    from relscale.model.config import TextConfig
     from relscale.model.store import DatabaseStore
 
 Say = Callable[[str], None]
@@ -50,9 +51,9 @@ def evaluate_checkpoint(
     *,
     tasks: Sequence[str] | None = None,
     split: str = "test",
-    visibility: Literal["temporal", "train-only"] = "temporal",
+    visibility: Visibility | Sequence[Visibility] = "temporal",
     context_seeds: Sequence[int] = (0,),
-    sampler: "SamplerConfig | None" = None,
+    sampler: Mapping[str, Any] | None = None,
     text: "TextConfig | None" = None,
     batch_size: int = 32,
     n_boot: int = 1000,
@@ -61,8 +62,9 @@ def evaluate_checkpoint(
 ) -> list[dict[str, Any]]:
     """Score every row of a split of a database's tasks, and write the scores and the predictions.
 
-    Writes scores.json, predictions/<task>.parquet, left_out.json (task: reason) and, for the test split,
-    submission/<dataset>__<task>.csv.
+    Writes scores.json, predictions/<task>.parquet, left_out.json (task: reason) and, for the test split under
+    a visibility that the leaderboard allows, submission/<dataset>__<task>.csv; of several visibilities each
+    has a folder of its own in predictions and submission.
 
     Parameters
     ----------
@@ -71,10 +73,11 @@ def evaluate_checkpoint(
     out : folder to write to; the database's tokens are kept in out/store for the next call.
     tasks : names of tasks; None takes all that a Relational Transformer can score.
     split : "val" or "test".
-    visibility : whose labels contexts and baselines may hold, see `SamplerConfig.visibility`.
+    visibility : whose labels contexts and baselines may hold, see `SamplerConfig.visibility`; each of several
+        is scored.
     context_seeds : contexts per row; z-scores or logits are averaged over them.
-    sampler : what a context sees; None takes what the checkpoint was trained with. Nothing but the target
-        is hidden in either case, and its visibility is not read.
+    sampler : fields of `SamplerConfig` to set otherwise than in the checkpoint's training. Nothing but the
+        target is hidden, and contexts have one length, in any case.
     text : the text encoder of a checkpoint that names none, as published ones; None is the packaged one.
     n_boot : bootstrap draws behind each interval.
     device : torch's name of the device to compute on, such as "cuda".
@@ -82,10 +85,11 @@ def evaluate_checkpoint(
 
     Returns
     -------
-    The content of scores.json, an entry per task: dataset, task, kind, task_type, split, metric ("roc_auc",
-    "nmae" or "accuracy"), the fields of `task_scores`, rows, entities, visibility, own_label_share (share of
-    contexts that hold an earlier label of the row's own entity; None for autocomplete), context_seeds,
-    value_per_seed, checkpoint; for a regression also r2, and as r2_* the other fields of `task_scores`.
+    The content of scores.json, an entry per task and visibility: dataset, task, kind, task_type, split,
+    metric ("roc_auc", "nmae" or "accuracy"), the fields of `task_scores`, rows, entities, visibility,
+    own_label_share (share of contexts that hold an earlier label of the row's own entity; None for
+    autocomplete), context_seeds, value_per_seed, sampler (its settings), checkpoint; for a regression also
+    r2, and as r2_* the other fields of `task_scores`.
 
     Raises
     ------
@@ -96,13 +100,15 @@ def evaluate_checkpoint(
     say = progress or partial(console.print, markup=False, soft_wrap=True)
     source = open_dataset(dataset)
     predictor = load_predictor(
-        checkpoint, source.dataset_dir, out, visibility=visibility, context_seeds=context_seeds,
-        sampler=sampler, text=text, batch_size=batch_size, device=device,
+        checkpoint, source.dataset_dir, out, context_seeds=context_seeds, sampler=sampler,
+        text=text, batch_size=batch_size, device=device,
     )  # fmt: skip
+    if sampler:
+        say(f"contexts: {', '.join(f'{name} {value}' for name, value in sampler.items())}; else as trained")
+    asked = (visibility,) if isinstance(visibility, str) else tuple(dict.fromkeys(visibility))
     scores: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
     for name, reason in _tasks(predictor.database, tasks):
-        started = time.monotonic()
         labels = None if reason else label_tables(source, name)
         if labels is not None:
             reason = why_unscorable(labels, split)
@@ -110,12 +116,16 @@ def evaluate_checkpoint(
             left_out[name] = reason
             say(f"{name}: left out, {reason}")
             continue
-        entry, rows = _score(predictor, labels, split, visibility, n_boot)
-        scores.append({**entry, "checkpoint": str(checkpoint)})
-        write_predictions(out, labels, rows)
-        if split == "test":
-            write_submission(out, predictor.database.name, labels, rows["prediction"].to_numpy())
-        say(_sentence(entry, time.monotonic() - started))
+        for seen in asked:
+            started = time.monotonic()
+            entry, rows = _score(predictor, labels, split, seen, n_boot)
+            scores.append({**entry, "checkpoint": str(checkpoint)})
+            part = seen if len(asked) > 1 else ""
+            write_predictions(out / "predictions" / part, labels, rows)
+            if split == "test" and seen in ALLOWED:
+                prediction = rows["prediction"].to_numpy()
+                write_submission(out / "submission" / part, predictor.database.name, labels, prediction)
+            say(_sentence(entry, time.monotonic() - started))
     storage.write_json(out / "left_out.json", left_out)
     if not scores:
         raise DataError(
@@ -164,6 +174,7 @@ def _score(
     predictor: Predictor, labels: LabelTables, split: str, visibility: Visibility, n_boot: int
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """A task's entry of scores.json, and its rows with all predictions."""
+    predictor = replace(predictor, sampler=predictor.sampler.replace(visibility=visibility))
     baselines = task_baselines(labels, split, visibility)
     prediction, by_seed = predict_rows(predictor, labels, split)
     rows = labels.splits[split].rename(columns={"label": "target"})
@@ -181,6 +192,7 @@ def _score(
         **task_scores(name, metric, rows, list(baselines), n_boot=n_boot, scale=labels.scale),
         "value_per_seed": [float(metric(target, one)) for one in by_seed.T],
         "context_seeds": list(predictor.context_seeds),
+        "sampler": predictor.sampler.model_dump(mode="json"),
         "rows": len(rows),
         "entities": int(rows["entity"].nunique()),
         "own_label_share": own_label_share(predictor, labels, split),

@@ -2,11 +2,17 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relscale.commands.options import Config, Out, Set, load_study
+
+if TYPE_CHECKING:
+    from relscale.model.config import SamplerConfig
+
+NOT_READ = {"visibility", "mask_prob", "context_lengths"}
+"""Settings of the sampler that belong to training, or are options of `evaluate`."""
 
 
 class Split(StrEnum):
@@ -20,6 +26,7 @@ class Visibility(StrEnum):
     """Whose labels contexts and baselines may hold."""
 
     TEMPORAL = "temporal"
+    STRICT = "strict"
     TRAIN_ONLY = "train-only"
 
 
@@ -103,9 +110,12 @@ def evaluate(
     ] = None,
     split: Annotated[Split, typer.Option(help="Split of the tasks to score.")] = Split.TEST,
     visibility: Annotated[
-        Visibility,
-        typer.Option(help="Earlier labels that are seen: of all splits, or of the train split alone."),
-    ] = Visibility.TEMPORAL,
+        list[Visibility] | None,
+        typer.Option(
+            help="Earlier labels that are seen: of all splits (temporal), of those before the scored one "
+            "(strict), or of train alone (train-only); repeatable [default: temporal]."
+        ),
+    ] = None,
     audit: Annotated[
         bool, typer.Option("--audit", help="Check that nothing leaks into the predictions too.")
     ] = False,
@@ -115,47 +125,73 @@ def evaluate(
 ) -> None:
     """Score a checkpoint zero-shot on a real database, beside simple baselines on the same rows.
 
-    Writes OUT/scores.json, OUT/left_out.json, OUT/predictions/<task>.parquet, for the test split
-    OUT/submission/ as `python -m relbench.submit` reads it, and with --audit OUT/audit.json; a leak ends
-    with exit code 2. Settings: zero_shot.context_seeds, evaluation.batch_size, analysis.n_boot;
-    text.encoder where the checkpoint names none (PluRel's published ones were trained with
-    all-MiniLM-L12-v2).
+    Writes OUT/report.html, OUT/scores.json, .csv and .md, OUT/left_out.json, OUT/predictions/<task>.parquet,
+    for the test split OUT/submission/ as `python -m relbench.submit` reads it (visibilities strict and
+    train-only), and with --audit OUT/audit.json; a leak ends with exit code 2. Settings:
+    zero_shot.context_seeds, evaluation.batch_size, analysis.n_boot; sampler.*, of which those that are given
+    go before the checkpoint's; text.encoder where the checkpoint names none (PluRel's published ones were
+    trained with all-MiniLM-L12-v2).
     """
     study = load_study(config, set_)
-    from relscale.analysis.audit import audit_checkpoint, audit_sentences, leaks
-    from relscale.analysis.task_predictions import load_predictor
+    from relscale.analysis.score_report import write_scores
     from relscale.analysis.zero_shot import evaluate_checkpoint
-    from relscale.platform.errors import DataError
     from relscale.platform.progress import console
     from relscale.sweeps.databases import real_database
+    from relscale.sweeps.summary import score_table
 
     folder = real_database(dataset, out / "real")
     options: dict[str, Any] = {
-        "visibility": visibility.value,
         "context_seeds": study.zero_shot.context_seeds,
+        "sampler": _given(study.sampler),
         "text": study.text,
         "batch_size": study.evaluation.batch_size,
         "device": device,
     }
+    asked: list[Any] = [one.value for one in visibility or [Visibility.TEMPORAL]]
     scores = evaluate_checkpoint(
         checkpoint,
         folder,
         out,
         tasks=task or None,
         split=split.value,
+        visibility=asked,
         n_boot=study.analysis.n_boot,
         **options,
     )
+    report = write_scores(out, scores, n_boot=study.analysis.n_boot)
+    console.print(score_table(scores))
     if audit:
-        entries = audit_checkpoint(
-            load_predictor(checkpoint, folder, out, **options),
-            out,
-            tasks=[score["task"] for score in scores],
-            split=split.value,
-            n_boot=study.analysis.n_boot,
-        )
-        for sentence in audit_sentences(entries):
-            console.print(sentence, markup=False, soft_wrap=True)
-        if found := leaks(entries):
-            raise DataError(f"the audit found a leak ({'; '.join(found)}); do not use these scores.")
-    console.print(f"scores {out / 'scores.json'}, predictions per row {out / 'predictions'}", soft_wrap=True)
+        tasks = list(dict.fromkeys(score["task"] for score in scores))
+        _audit(checkpoint, folder, out, asked, tasks, split, study.analysis.n_boot, options)
+    console.print(f"report {report}, scores {out / 'scores.json'}", soft_wrap=True)
+
+
+def _given(sampler: "SamplerConfig") -> dict[str, Any]:
+    """The settings that a study file or --set states; the options say which labels are seen."""
+    return {name: getattr(sampler, name) for name in sampler.model_fields_set - NOT_READ}
+
+
+def _audit(
+    checkpoint: Path,
+    folder: Path,
+    out: Path,
+    visibilities: list[Any],
+    tasks: list[str],
+    split: Split,
+    n_boot: int,
+    options: dict[str, Any],
+) -> None:
+    """Audit every visibility; DataError if anything leaks."""
+    from relscale.analysis.audit import audit_checkpoint, audit_sentences, leaks
+    from relscale.analysis.task_predictions import load_predictor
+    from relscale.platform.errors import DataError
+    from relscale.platform.progress import console
+
+    predictors = [
+        load_predictor(checkpoint, folder, out, visibility=seen, **options) for seen in visibilities
+    ]
+    entries = audit_checkpoint(predictors, out, tasks=tasks, split=split.value, n_boot=n_boot)
+    for sentence in audit_sentences(entries):
+        console.print(sentence, markup=False, soft_wrap=True)
+    if found := leaks(entries):
+        raise DataError(f"the audit found a leak ({'; '.join(found)}); do not use these scores.")

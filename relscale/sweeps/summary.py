@@ -96,14 +96,14 @@ def score_table(scores: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title=title, **STYLE)
     for name in ("dataset and task", "rows", "metric", "model", "95 %", "best baseline"):
         table.add_column(name, no_wrap=name in ("dataset and task", "95 %"))
-    dataset = None
+    dataset, several = None, "," in seen
     for score in scores:
         if score["dataset"] != dataset:
             dataset = score["dataset"]
             table.add_section()
             table.add_row(f"[bold]{dataset}[/]")
         table.add_row(
-            f"  {score['task']}",
+            f"  {score['task']}, {score['visibility']}" if several else f"  {score['task']}",
             str(score["rows"]),
             score["metric"],
             f"{score['value']:.3f}",

@@ -32,7 +32,7 @@ def few_rows(subject: Subject, n: int = 40) -> Subject:
     return replace(subject, items=subject.items.slice(0, n))
 
 
-@pytest.mark.parametrize("visibility", ["temporal", "train-only"])
+@pytest.mark.parametrize("visibility", ["temporal", "strict", "train-only"])
 @pytest.mark.parametrize("task", ["driver-dnf", "driver-position"])
 def test_no_prediction_depends_on_what_is_forbidden(predictor: Predictor, task: str, visibility: str) -> None:
     seen = replace(predictor, sampler=predictor.sampler.replace(visibility=visibility))
@@ -58,7 +58,9 @@ def test_a_predictor_that_peeks_is_found(predictor: Predictor, peek: audit.Predi
     check = audit._forbidden(subject)
     assert check["verdict"] == "fail"
     assert check["changed"] > 0.9 * check["rows"]
-    assert leaks([{"task": "driver-dnf", "checks": [check]}])[0].startswith("driver-dnf: ")
+    assert leaks([{"task": "driver-dnf", "visibility": "strict", "checks": [check]}])[0].startswith(
+        "driver-dnf, strict: "
+    )
 
 
 def mean_of_own_labels(arrays: DatabaseArrays, items: Items, *, column: int) -> np.ndarray:
@@ -100,7 +102,7 @@ def test_an_untrained_network_has_no_score_to_lose(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "N_ROWS", 40)
-    (entry,) = audit_checkpoint(predictor, tmp_path, tasks=["driver-dnf"], n_boot=50)
+    (entry,) = audit_checkpoint([predictor], tmp_path, tasks=["driver-dnf"], n_boot=50)
     assert (tmp_path / "audit.json").is_file()
     assert (entry["dataset"], entry["visibility"], entry["rows"]) == ("rel-f1", "temporal", 40)
     assert entry["checks"][0]["verdict"] == "pass"

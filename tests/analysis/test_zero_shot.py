@@ -221,7 +221,7 @@ def test_what_a_user_can_mend_is_said_in_one_sentence(
     with pytest.raises(DataError, match=r"text encoder 'packaged-minilm' .*/other' has 'another'"):
         evaluate(other, shop, tmp_path)
     with pytest.raises(ConfigError, match="context_length is 2, but a row of table 'orders'"):
-        evaluate(checkpoint, shop, tmp_path, tasks=["gift"], sampler=SamplerConfig(context_length=2))
+        evaluate(checkpoint, shop, tmp_path, tasks=["gift"], sampler={"context_length": 2})
     with pytest.raises(DataError, match="'nowhere' is not a RelBench 3 folder"):
         evaluate(checkpoint, Path("nowhere"), tmp_path)
 
@@ -286,7 +286,7 @@ def test_both_see_only_train_labels_where_visibility_says_so(
         frame.assign(label=frame["label"] + 7).to_parquet(path)
     found = {}
     for name, folder, visibility in (
-        ("a", shop, "train-only"), ("b", changed, "train-only"), ("c", changed, "temporal")
+        ("a", shop, "train-only"), ("b", changed, "train-only"), ("c", changed, "temporal"),
     ):  # fmt: skip
         (entry,) = evaluate(
             checkpoint,
@@ -303,10 +303,49 @@ def test_both_see_only_train_labels_where_visibility_says_so(
     assert (found["b"] != found["c"]).any(axis=0).all()
 
 
+def test_several_visibilities_are_scored_in_one_run(shop: Path, checkpoint: Path, tmp_path: Path) -> None:
+    def whole(folder: Path, visibility: Any) -> dict[str, pd.DataFrame]:
+        options = {"tasks": ["visits"], "visibility": visibility, "progress": lambda _: None}
+        evaluate(checkpoint, folder, tmp_path / "out", **options)
+        return {
+            path.parent.name: pd.read_parquet(path) for path in (tmp_path / "out").rglob("visits.parquet")
+        }
+
+    changed = Path(shutil.copytree(shop, tmp_path / "shop"))
+    path = changed / "tasks" / "visits" / "test.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(label=frame["label"] + 7).to_parquet(path)
+    found = whole(shop, ["temporal", "strict"])
+    assert set(found) == {"temporal", "strict"}
+    assert [path.parent.name for path in (tmp_path / "out").rglob("*.csv")] == ["strict"]
+    # Whoever sees no test label predicts the same where the test labels differ.
+    shutil.rmtree(tmp_path / "out")
+    other = whole(changed, ["temporal", "strict"])
+    shown = ["prediction", *BASELINES]
+    np.testing.assert_array_equal(found["strict"][shown], other["strict"][shown])
+    assert (found["temporal"][shown] != other["temporal"][shown]).any(axis=0).all()
+    shutil.rmtree(tmp_path / "out")
+    (alone,) = whole(shop, "strict").values()
+    np.testing.assert_array_equal(alone[shown], found["strict"][shown])
+
+
+def test_settings_of_the_sampler_that_are_given_go_before_the_checkpoints(
+    shop: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    changes = {"context_length": 96, "own_rows_first": True}
+    (entry,) = evaluate(checkpoint, shop, tmp_path, tasks=["visits"], sampler=changes, progress=said.append)
+    assert said[0] == "contexts: context_length 96, own_rows_first True; else as trained"
+    used = SamplerConfig(context_length=96, own_rows_first=True, bfs_width=16)
+    assert SamplerConfig.model_validate(entry["sampler"]) == used
+    with pytest.raises(ConfigError, match="local_context_length 64 is more than context_length 48"):
+        evaluate(checkpoint, shop, tmp_path, sampler={"local_context_length": 64, "n_walks": 5})
+
+
 def test_the_leaderboard_accepts_the_files(shop: Path, checkpoint: Path, tmp_path: Path) -> None:
     from relbench.submit import evaluate_task
 
-    scores = evaluate(checkpoint, shop, tmp_path, progress=lambda _: None)
+    scores = evaluate(checkpoint, shop, tmp_path, visibility="strict", progress=lambda _: None)
     names = sorted(path.name for path in (tmp_path / "submission").iterdir())
     assert names == [f"shop__{entry['task']}.csv" for entry in scores]
     for entry in scores:
@@ -337,9 +376,7 @@ def test_a_dangling_key_is_refused(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_all_rows_of_rel_f1(rel_f1: Path, checkpoint: Path, tmp_path: Path) -> None:
-    scores = evaluate(
-        checkpoint, rel_f1, tmp_path, sampler=SamplerConfig(context_length=64), progress=lambda _: None
-    )
+    scores = evaluate(checkpoint, rel_f1, tmp_path, sampler={"context_length": 64}, progress=lambda _: None)
     found = {entry["task"]: (entry["rows"], entry["metric"]) for entry in scores}
     assert found == {
         "driver-dnf": (702, "roc_auc"),
