@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from relscale.analysis import diagnostic_figures, grid_figures, law_figures, score_figures
+from relscale.analysis import diagnostic_figures, grid_figures, law_figures
 from relscale.analysis.figures import Drawing, stamp
 from relscale.analysis.fit import fit_with_draws
 from relscale.analysis.headline import headline
@@ -17,10 +17,12 @@ from relscale.analysis.per_database import FILE as PER_DATABASE
 from relscale.analysis.per_database import load_per_database
 from relscale.analysis.report_tables import report_tables
 from relscale.analysis.results import check_results, load_results
+from relscale.analysis.score_figures import zero_shot_bars
 from relscale.analysis.slice_chart import chart_data
 from relscale.analysis.slice_figures import loss_curves
 from relscale.analysis.surface_values import predicted
 from relscale.analysis.training_figures import learning_curves
+from relscale.analysis.trial_score_figures import trial_score_figure
 from relscale.analysis.verdict import NAMES, verdict_sentences
 from relscale.platform import storage
 
@@ -39,7 +41,7 @@ _SECTIONS = {
     ),
     "On real databases": (
         "What the same networks reach, without training, on databases that people made.",
-        ("zero_shot", "zero_shot_loss"),
+        ("zero_shot", "zero_shot_trials"),
     ),
     "Training": ("How the runs went.", ("learning_curves",)),
 }
@@ -97,7 +99,9 @@ def write_report(
     fit: Mapping[str, Any],
     history: pd.DataFrame | None = None,
     scores: Sequence[Mapping[str, Any]] | None = None,
+    trial_scores: pd.DataFrame | None = None,
     draws: Mapping[str, pd.DataFrame] | None = None,
+    n_boot: int = 1000,
     facts: Mapping[str, str],
 ) -> Path:
     """Write report.html (self-contained), figures/ (PNG, SVG, CSV of each), fit.json and bootstrap.parquet.
@@ -108,7 +112,9 @@ def write_report(
     results : the table that was fitted, failed rows included; they are listed and not drawn.
     fit : what `fit_results` returned for it. A figure is drawn where the fit has its numbers.
     history : training curves for `learning_curves`, if there are any.
-    scores : entries of scores.json, if there are any.
+    scores : entries of scores.json of the network with the lowest held-out loss, if there are any.
+    trial_scores : the table of every network's scores as `score_table` makes it, if there is one.
+    n_boot : draws behind the rank correlations of these with the held-out loss.
     draws : {axis: columns E, A, alpha, one row a bootstrap draw}, if there are any.
     facts : what made this: configuration, fingerprints, versions, durations.
 
@@ -118,6 +124,8 @@ def write_report(
     """
     used, _ = check_results(results, drop_nonfinite=True)
     drawn = _draw(used, fit, history, scores or [], draws or {})
+    if trial_scores is not None and (drawing := trial_score_figure(trial_scores, n_boot=n_boot)):
+        drawn["zero_shot_trials"] = drawing
     incomplete = _incomplete(fit)
     if incomplete:
         for drawing in drawn.values():
@@ -165,10 +173,7 @@ def _draw(
         )
         if surface
         else None,
-        "zero_shot": score_figures.zero_shot_bars(score_figures.best_trial_scores(scores, used))
-        if scores
-        else None,
-        "zero_shot_loss": score_figures.zero_shot_against_loss(scores, used),
+        "zero_shot": zero_shot_bars(scores) if scores else None,
         "learning_curves": learning_curves(history) if history is not None and len(history) else None,
     }
     return {name: drawing for name, drawing in drawn.items() if drawing is not None}

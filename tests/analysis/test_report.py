@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 FIGURES = {
     "loss_curves", "loss_heatmap", "loss_by_type", "law_n_databases", "law_tokens", "extrapolation",
-    "profiles", "bootstrap", "residuals", "zero_shot", "zero_shot_loss", "learning_curves",
+    "profiles", "bootstrap", "residuals", "zero_shot", "zero_shot_trials", "learning_curves",
 }  # fmt: skip
 
 
@@ -73,7 +73,9 @@ def study(tmp_path_factory) -> tuple[Path, dict, pd.DataFrame]:
         results=table,
         fit=fit,
         history=history,
-        scores=[*study_scores(), *SCORES],
+        scores=SCORES,
+        trial_scores=study_scores(),
+        n_boot=100,
         draws=study_draws(),
         facts={"configuration": "0123456789abcdef", "note": "<i>fast & small</i>"},
     )
