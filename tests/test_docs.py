@@ -156,9 +156,20 @@ def test_evaluating_runs_as_written(tour, monkeypatch, rel_f1):
     monkeypatch.setattr("relscale.analysis.audit.N_ROWS", 8)
     run_commands(ROOT / "docs" / "evaluate.md", monkeypatch)
     written = sorted(path.name for path in (tour / "runs").glob("f1*/*.json"))
-    assert written == ["audit.json", *["left_out.json"] * 4, *["scores.json"] * 4]
+    assert written == ["audit.json", *["left_out.json"] * 5, *["scores.json"] * 5]
     entry = json.loads((tour / "runs" / "f1-train-only" / "scores.json").read_text())[0]
     assert (entry["task"], entry["rows"], entry["visibility"]) == ("driver-dnf", 702, "train-only")
+    wide = json.loads((tour / "runs" / "f1-wide" / "scores.json").read_text())[0]["sampler"]
+    assert (wide["context_length"], wide["own_rows_first"], wide["bfs_width"]) == (128, True, 128)
+
+    from relbench.submit import evaluate_submission
+
+    monkeypatch.setattr("relbench.submit._prefetch_hf_data", lambda *_, **__: None)
+    scores = json.loads((tour / "runs" / "f1" / "scores.json").read_text())
+    strict = {f"rel-f1/{one['task']}": one["value"] for one in scores if one["visibility"] == "strict"}
+    accepted = evaluate_submission(tour / "runs" / "f1" / "submission" / "strict", num_workers=1)["tasks"]
+    assert len(strict) == 3
+    assert {task: one["metric"] for task, one in accepted.items()} == pytest.approx(strict)
 
 
 def test_every_make_target_of_the_readme_exists():
