@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from relscale.analysis.known_at import write_known_at
+from relscale.analysis.known_at import micros, write_known_at
 from relscale.analysis.label_tables import MAX_CLASSES, label_tables
 from relscale.analysis.task_predictions import load_predictor, predict_rows
 from relscale.platform.errors import DataError
@@ -107,7 +107,7 @@ def _everybody(at: str | None, source: "SourceDatabase", task: "TaskSpec") -> pd
         moment = pd.Timestamp(latest, unit="us")
     else:
         moment = _moments(pd.Series([at]), "--at")[0]
-    there = np.flatnonzero(tables[task.entity_table].time <= int(moment.as_unit("us").value))
+    there = np.flatnonzero(tables[task.entity_table].time <= micros(moment))
     return pd.DataFrame({"time": moment, "entity": there})
 
 

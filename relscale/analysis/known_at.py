@@ -62,7 +62,8 @@ def write_known_at(
     window = pd.Timedelta(about.timedelta or 0)
     _write_labels(labels, task, moment, window, places[task.entity_table], rows, out / "tasks" / task.name)
     about.save(out / "tasks" / task.name / "manifest.yaml")
-    val = min(pd.Timestamp(str(manifest.val_timestamp)).tz_localize(None), moment)
+    # relbench takes no window longer than the validation period; statistics are of the rows before it.
+    val = min(pd.Timestamp(str(manifest.val_timestamp)).tz_localize(None), moment - window)
     replace(manifest, val_timestamp=val.isoformat(), test_timestamp=moment.isoformat()).save(
         out / "manifest.yaml"
     )
@@ -133,4 +134,4 @@ def _stand_in(value: pa.ChunkedArray, known: np.ndarray) -> int:
 
 def micros(time: pd.Timestamp | pd.Timedelta) -> int:
     """Microseconds since 1970, or of a length of time."""
-    return int(time.as_unit("us").value)
+    return int(time.asm8.astype(f"{time.asm8.dtype.kind}8[us]").astype(np.int64))

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relscale.imports.columns import read_column
@@ -104,6 +104,7 @@ def test_what_cannot_be_read_is_refused_by_table_and_column(values, options, sen
     assert sentence in str(refused.value)
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)))
 def test_dates_are_read_back_from_every_form(moment):
     moment = moment.replace(microsecond=0)
