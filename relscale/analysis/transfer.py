@@ -151,7 +151,7 @@ def markdown(table: Mapping[str, Sequence[Mapping[str, Any]]], title: str, note:
     """The table as a page: values first, then differences; R2 and AUROC times 100, as PluRel prints them."""
     frame = pd.DataFrame(table["values"])
     arms = list(dict.fromkeys(frame["arm"]))
-    lines = [f"# {title}", "", note, "", f"| held out | task | metric | {' | '.join(arms)} | best baseline |"]
+    lines = [f"# {title}", "", note, "", f"| database | task | metric | {' | '.join(arms)} | best baseline |"]
     lines.append("|" + "---|" * (len(arms) + 4))
     for (dataset, task, metric), rows in frame.groupby(["dataset", "task", "metric"], sort=False):
         by_arm = {row["arm"]: row for row in rows.to_dict("records")}
@@ -159,7 +159,7 @@ def markdown(table: Mapping[str, Sequence[Mapping[str, Any]]], title: str, note:
         first = next(iter(by_arm.values()))
         baseline = f"{100 * first['baseline']:.1f} ({first['baseline_name'].replace('_', ' ')})"
         lines.append(f"| {dataset} | {task} | {metric} x100 | {' | '.join(cells)} | {baseline} |")
-    lines += ["", "| held out | task | metric | difference | x100 | excludes 0 |", "|" + "---|" * 6]
+    lines += ["", "| database | task | metric | difference | x100 | excludes 0 |", "|" + "---|" * 6]
     for row in table["differences"]:
         apart = "" if row["low"] is None or row["low"] <= 0 <= row["high"] else "yes"
         lines.append(

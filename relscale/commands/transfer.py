@@ -57,11 +57,9 @@ def finetune(
 
     The official metric on the val split chooses among the states, and ends the run when it has stopped
     getting better. The best one is scored once on the test split, beside the checkpoint as it was and
-    baselines.
-    Writes OUT/run/final (a checkpoint) and OUT/fine-tuning.json. Settings: learning_rate, batch_size,
-    every_steps, patience, max_steps, seed, n_boot, text.encoder.
+    baselines. Writes OUT/run/final (a checkpoint), OUT/fine-tuning.json and fine-tuning.md. Settings:
+    learning_rate, batch_size, every_steps, patience, max_steps, seed, n_boot, text.encoder.
     """
-    from relscale.analysis.transfer import markdown
     from relscale.platform.config import load_config
     from relscale.platform.progress import console
     from relscale.sweeps.fine_tuning import FineTuneConfig, run_fine_tuning
@@ -70,10 +68,6 @@ def finetune(
         console.print(f"step {step}: val {metric} {value:.4f}", markup=False)
 
     settings = load_config(FineTuneConfig, None, set_)
-    result = run_fine_tuning(
-        settings, checkpoint, dataset, task, out, visibility=visibility.value, report=report
-    )
-    note = f"Split test, visibility {visibility.value}; best val score at step {result['step']}."
-    page = markdown(result["table"], f"Fine-tuned on {task}", note)
-    (out / "fine-tuning.md").write_text(page, encoding="utf-8")
+    run_fine_tuning(settings, checkpoint, dataset, task, out, visibility=visibility.value, report=report)
+    page = (out / "fine-tuning.md").read_text(encoding="utf-8")
     console.print(page, markup=False, soft_wrap=True)

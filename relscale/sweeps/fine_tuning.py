@@ -12,7 +12,7 @@ from relscale.analysis.baselines import Visibility
 from relscale.analysis.label_tables import label_tables
 from relscale.analysis.task_predictions import load_predictor, predict_rows
 from relscale.analysis.task_scores import LOWER_IS_BETTER
-from relscale.analysis.transfer import transfer_table
+from relscale.analysis.transfer import markdown, transfer_table
 from relscale.analysis.zero_shot import evaluate_checkpoint, open_dataset
 from relscale.model.checkpoint import load_model
 from relscale.model.config import TextConfig
@@ -58,7 +58,7 @@ def run_fine_tuning(
     visibility: Visibility,
     report: Callable[[int, str, float], None],
 ) -> dict[str, Any]:
-    """Fine-tune, score before and after on the test split, write OUT/fine-tuning.json; run again to go on.
+    """Fine-tune, score before and after on the test split, write OUT/fine-tuning.json and .md; resumable.
 
     Parameters
     ----------
@@ -106,7 +106,26 @@ def run_fine_tuning(
             "table": transfer_table(evaluations, n_boot=config.n_boot),
         }
         storage.write_json(out / "fine-tuning.json", result)
+        page = markdown(result["table"], f"Fine-tuning on {task}", _note(result))
+        storage.write_text(out / "fine-tuning.md", page)
     return result
+
+
+def _note(result: dict[str, Any]) -> str:
+    """What was chosen how, and the official metric before and after."""
+    test = []
+    for arm, entry in result["test"].items():
+        low, high = entry["ci95_entities"] or entry["ci95"]
+        test.append(f"{arm} {entry['value']:.3f} [{low:.3f}, {high:.3f}]")
+    baseline = result["test"][ZERO_SHOT]["best_baseline"]
+    name, scored = result["val"]["metric"], result["val"]["scores"]
+    best = dict(scored)[result["step"]]
+    return (
+        f"Split test, visibility {result['visibility']}: {name} {', '.join(test)}, best baseline "
+        f"{baseline['value']:.3f} ({baseline['name'].replace('_', ' ')}). The state after step "
+        f"{result['step']} has the best {name} on the val split, {best:.3f} (before the first step "
+        f"{scored[0][1]:.3f}), of {len(scored)} scored up to step {scored[-1][0]}."
+    )
 
 
 def dataset_of(folder: Path) -> str:
