@@ -14,8 +14,8 @@ from relscale.platform import storage
 _LEAD = (
     "Every row of the split is scored. Visibility says whose labels model and baselines see, always of "
     "strictly earlier rows: of all splits (temporal), of those before the scored one (strict, as on "
-    "RelBench's leaderboard), or of train alone. Scores under different ones must not be compared. Own labels: "
-    "share of contexts that hold a label of the row's own entity."
+    "RelBench's leaderboard), or of train alone. Scores under different ones must not be compared. Own "
+    "labels: share of contexts that hold a label of the row's own entity."
 )
 _PUBLISHED = (
     "Figures of others for the same tasks. None was made under the protocol of the table above; what differs "
