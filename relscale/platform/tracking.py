@@ -1,7 +1,8 @@
-"""MLflow: a study is an experiment, a sweep a parent run, a trial a child run; tokens are the steps.
+"""MLflow: a study is an experiment, a sweep a parent run, a trial a child run, its best network a model.
 
-The files of a run are the truth and MLflow mirrors them: every function here may be called again with the
-same content, by a process that was killed half-way or by a rerun, and changes nothing then.
+Metrics have the tokens as their step. The files of a run are the truth and MLflow mirrors them: every
+function here may be called again with the same content, by a process that was killed half-way or by a
+rerun, and changes nothing then.
 """
 
 import contextlib
@@ -10,9 +11,11 @@ import math
 import os
 import shlex
 import sys
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -26,8 +29,12 @@ if TYPE_CHECKING:
 KEY_TAG = "relscale.key"
 """Tag that holds the content address of what a run records; runs are found by it."""
 PARENT_TAG = "mlflow.parentRunId"
+BEST = "best"
+"""Alias of the newest version of a registered model: `models:/NAME@best`."""
 BATCH = 900
 """Points per request; MLflow's limit is 1,000."""
+MAX_DESCRIPTION = 5000
+"""Characters of a version's description, which MLflow's servers cut off or refuse beyond."""
 RETRY_SECONDS = 10.0
 """How long a server that did not answer is left alone while trials run."""
 PATIENCE_SECONDS = 90.0
@@ -52,6 +59,31 @@ class Point(NamedTuple):
     metric: str
     value: float
     tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What a registered model is made of.
+
+    key           content address; a version with the same one is the same
+    code          Python file that MLflow runs to get the model; packages  folders that it imports
+    artifacts     name: file or folder that the code reads
+    inputs        column: MLflow type, as the outputs; params  (name, MLflow type, default)
+    requirements  pinned, as pip reads them
+    card          Markdown
+    """
+
+    name: str
+    key: str
+    code: Path
+    packages: tuple[Path, ...]
+    artifacts: Mapping[str, Path]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    params: tuple[tuple[str, str, Any], ...]
+    requirements: tuple[str, ...]
+    card: str
+    tags: Mapping[str, str]
 
 
 class Tracker:
@@ -185,6 +217,40 @@ class Tracker:
         with self._speaking():
             self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
+    def register(self, model: "Model", run_id: str) -> int:
+        """The version of a registered model that holds this content, made below a run if there is none.
+
+        The newest version has the alias `BEST`. A call that was killed leaves no version, so it is made then.
+        """
+        known = self._version(model)
+        if known is None:
+            with self._speaking(), tempfile.TemporaryDirectory() as draft:
+                folder = Path(draft) / "model"
+                save_model(folder, model)
+                self._client.log_artifacts(run_id, str(folder), artifact_path=f"model-{model.key}")
+                known = self._add_version(model, run_id)
+        with self._speaking():
+            self._client.set_registered_model_alias(model.name, BEST, str(known))
+        return known
+
+    def _version(self, model: "Model") -> int | None:
+        with self._speaking():
+            found = self._client.search_model_versions(f"name = '{model.name}'")
+        return next((int(one.version) for one in found if one.tags.get(KEY_TAG) == model.key), None)
+
+    def _add_version(self, model: "Model", run_id: str) -> int:
+        if not self._client.search_registered_models(f"name = '{model.name}'"):
+            self._client.create_registered_model(model.name)
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/model-{model.key}"
+        made = self._client.create_model_version(
+            model.name,
+            source,
+            run_id,
+            tags={KEY_TAG: model.key, **model.tags},
+            description=model.card[:MAX_DESCRIPTION],
+        )
+        return int(made.version)
+
     @property
     def open_command(self) -> str:
         """The shell command that shows the runs in a browser."""
@@ -196,6 +262,32 @@ class Tracker:
             program = program.relative_to(Path.cwd())
         uri = shlex.quote(self.uri)
         return f"{shlex.quote(str(program))} ui --host 127.0.0.1 --backend-store-uri {uri}"
+
+
+def save_model(folder: Path, model: Model) -> None:
+    """Write a model as a folder that `mlflow.pyfunc.load_model` reads, its card in README.md."""
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+    params = [
+        ParamSpec(name, kind, default, shape=(-1,) if isinstance(default, list) else None)
+        for name, kind, default in model.params
+    ]
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(kind, name) for name, kind in model.inputs.items()]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in model.outputs.items()]),
+        params=ParamSchema(params),
+    )
+    pyfunc.save_model(
+        folder,
+        python_model=str(model.code),
+        artifacts={name: str(path) for name, path in model.artifacts.items()},
+        code_paths=[str(path) for path in model.packages],
+        signature=signature,
+        pip_requirements=list(model.requirements),
+    )
+    (folder / "README.md").write_text(model.card, encoding="utf-8")
 
 
 def patiently(action: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:

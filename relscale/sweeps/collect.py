@@ -20,6 +20,11 @@ def trial_folder(out: Path, trial: Trial) -> Path:
     return out / "trials" / trial.key
 
 
+def checkpoint_folder(out: Path, key: str) -> Path:
+    """Where the trial of that key in the study in `out` has left its network."""
+    return out / "trials" / key / "final"
+
+
 def collect_results(
     out: Path, trials: Sequence[Trial], failures: Mapping[str, str], settings: Mapping[str, Any] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -11,14 +11,26 @@ import pandas as pd
 from relscale.analysis.compare_report import write_comparison
 from relscale.analysis.fit import fit_with_draws
 from relscale.analysis.report import write_report
+from relscale.analysis.trial_scores import score_table
 from relscale.platform import storage
+from relscale.platform.dataflow import Run
 from relscale.platform.errors import DataError, RelscaleError
-from relscale.sweeps.collect import collect_curves, collect_results, trial_folder, write_table
+from relscale.platform.progress import bar
+from relscale.platform.tracking import Model
+from relscale.sweeps.artefact import best_model, best_row, model_name
+from relscale.sweeps.collect import (
+    checkpoint_folder,
+    collect_curves,
+    collect_results,
+    trial_folder,
+    write_table,
+)
 from relscale.sweeps.config import StudyConfig, dataset_name
 from relscale.sweeps.databases import Databases
 from relscale.sweeps.grid import Trial
 from relscale.sweeps.record import SweepRecord
 from relscale.sweeps.variants import Variant
+from relscale.sweeps.zero_shot import Question, score_best, score_networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +58,12 @@ class VariantOutcome:
 
 
 def conclude(
-    grid: VariantGrid, out: Path, failures: Mapping[str, str], real: Mapping[str, Path]
+    grid: VariantGrid, out: Path, failures: Mapping[str, str], real: Mapping[str, Path], run: Run
 ) -> VariantOutcome:
-    """Collect, record, score on real databases, fit and report what the trials of one grid have left."""
+    """Collect, record, score on real databases, fit and report what the trials of one grid have left.
+
+    `run` spreads the scoring over the cluster, as `map_keys` does.
+    """
     columns = {**grid.variant.settings, "held_out_fingerprint": grid.held_out.fingerprint}
     results, per_database = collect_results(out, grid.trials, failures, columns)
     write_table(grid.folder / "results", results)
@@ -57,12 +72,13 @@ def conclude(
     if not (results["status"] == "ok").any():
         raise DataError(f"every trial failed; the first: {results['reason'].iloc[0]}")
     try:
-        scores = _zero_shot(grid, out, results, real)
+        scores, table = _zero_shot(grid, out, results, real, run)
     except RelscaleError:
-        _analyse(grid, out, results, per_database, [])  # the grid has its report all the same
+        _analyse(grid, out, results, per_database, [], None)  # the grid has its report all the same
         raise
-    fit = _analyse(grid, out, results, per_database, scores)
+    fit = _analyse(grid, out, results, per_database, scores, table)
     grid.record.study(grid.trials, results, fit, scores, grid.folder)
+    grid.record.model(_model(grid, out, results, fit, scores))
     return VariantOutcome(variant=grid.variant, folder=grid.folder, results=results, fit=fit, scores=scores)
 
 
@@ -85,35 +101,61 @@ def _record_grid(out: Path, grid: VariantGrid, results: pd.DataFrame) -> None:
 
 
 def _zero_shot(
-    grid: VariantGrid, out: Path, results: pd.DataFrame, real: Mapping[str, Path]
-) -> list[dict[str, Any]]:
-    """Score the checkpoint with the lowest held-out loss on the real databases."""
-    from relscale.analysis.zero_shot import evaluate_checkpoint
-    from relscale.model.source import source_digest
-
-    config = grid.variant.config
-    finished_rows = results[results["status"] == "ok"]
-    best = finished_rows.loc[finished_rows["loss"].idxmin()]
-    scores = []
+    grid: VariantGrid, out: Path, results: pd.DataFrame, real: Mapping[str, Path], run: Run
+) -> tuple[list[dict[str, Any]], pd.DataFrame | None]:
+    """The scores of the best network on the real databases, and the table of every network's."""
+    config = grid.variant.config.zero_shot
+    done = results[results["status"] == "ok"]
+    checkpoints = {key: checkpoint_folder(out, key) for key in done["key"]}
+    scores: list[dict[str, Any]] = []
+    tables = []
     for dataset, source in real.items():
-        folder = grid.folder / "zero-shot" / dataset_name(dataset)
-        inputs = {
-            "trial": best["key"],
-            "database": source_digest(source),
-            "context_seeds": config.zero_shot.context_seeds,
-            "n_boot": config.analysis.n_boot,
-        }
-        with storage.unless_current(folder / "inputs.json", inputs, [folder / "scores.json"]) as must_run:
-            if must_run:
-                evaluate_checkpoint(
-                    out / "trials" / best["key"] / "final",
-                    source,
-                    folder,
-                    context_seeds=config.zero_shot.context_seeds,
-                    n_boot=config.analysis.n_boot,
-                )
-        scores += storage.read_json(folder / "scores.json")
-    return scores
+        name = dataset_name(dataset)
+        question = Question(
+            source=source,
+            folder=grid.folder / "zero-shot" / name,
+            tasks=config.tasks_of(dataset),
+            visibility=config.visibility,
+            context_seeds=config.context_seeds,
+            n_boot=grid.variant.config.analysis.n_boot,
+        )
+        scores += score_best(question, checkpoints[best_row(results)["key"]])
+        if config.trials == "all":
+            with bar(f"zero-shot {name}", len(checkpoints), "trials") as advance:
+                tables.append(score_table(score_networks(question, checkpoints, run, advance), done))
+    if not tables:
+        return scores, None
+    table = pd.concat(tables, ignore_index=True)
+    storage.write_text(grid.folder / "zero_shot.csv", table.to_csv(index=False))
+    _record_scores(grid, table)
+    return scores, table
+
+
+def _record_scores(grid: VariantGrid, table: pd.DataFrame) -> None:
+    """Add the scores to the trials' runs, unless an earlier call has done so."""
+    digest = hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+    inputs = {"scores": digest, "parent": grid.record.parent}
+    with storage.unless_current(grid.folder / "zero-shot" / "tracking.json", inputs, []) as must_run:
+        if must_run:
+            for trial in grid.trials:
+                grid.record.trial_scores(trial, table[table["key"] == trial.key])
+
+
+def _model(
+    grid: VariantGrid,
+    out: Path,
+    results: pd.DataFrame,
+    fit: Mapping[str, Any],
+    scores: Sequence[Mapping[str, Any]],
+) -> Model:
+    return best_model(
+        name=model_name(grid.variant.config.name, grid.variant.name),
+        checkpoint=checkpoint_folder(out, best_row(results)["key"]),
+        results=results,
+        fit=fit,
+        scores=scores,
+        facts=grid.facts,
+    )
 
 
 def _analyse(
@@ -122,6 +164,7 @@ def _analyse(
     results: pd.DataFrame,
     per_database: pd.DataFrame,
     scores: list[dict[str, Any]],
+    table: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """Fit, draw and report, unless the report at hand is of the same results; the content of fit.json."""
     config, folder = grid.variant.config, grid.folder
@@ -129,6 +172,7 @@ def _analyse(
     inputs = {
         "results": digest,
         "scores": scores,
+        "table": None if table is None else table.to_csv(index=False),
         "analysis": config.analysis.model_dump(),
         "facts": grid.facts,
     }
@@ -146,6 +190,8 @@ def _analyse(
                 draws=fit.draws,
                 history=collect_curves(out, grid.trials),
                 scores=scores,
+                trial_scores=table,
+                n_boot=config.analysis.n_boot,
                 facts=grid.facts,
             )
     return storage.read_json(folder / "fit.json")

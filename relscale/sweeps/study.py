@@ -31,6 +31,7 @@ from relscale.sweeps.record import SweepRecord
 from relscale.sweeps.same_code import check_same_code, trial_code
 from relscale.sweeps.trial import TrialJob, finished
 from relscale.sweeps.variants import Variant, variants
+from relscale.sweeps.zero_shot import check_tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
     check_tracking(config.tracking)
     with on_cluster(config.cluster) as run, storage.alone_in(out):
         real = {name: real_database(name, out / "real") for name in config.zero_shot.datasets}
+        for name, source in real.items():
+            check_tasks(source, config.zero_shot.tasks_of(name))
         held_out = make_databases(config, out / "held-out", run, held_out=True)
         tracker = Tracker(config.tracking, out, config.name)
         grids = []
@@ -77,7 +80,7 @@ def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
             grids.append(_grid(variant, out, training, held_out, tracker, alone=len(varied) == 1))
         storage.write_text(out / "study.yaml", config.to_yaml())
         n_trials_run, failures = _run_grids(config, out, grids)
-        outcomes = [conclude(grid, out, failures, real) for grid in grids]
+        outcomes = [conclude(grid, out, failures, real, run) for grid in grids]
         several = len(grids) > 1
         comparison = write_study_comparison(config, out, outcomes) if several else ()
     return StudyOutcome(
