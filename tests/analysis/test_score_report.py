@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -63,8 +64,8 @@ def test_the_figure_draws_every_number_once() -> None:
     (axes,) = score_dots(score_rows(scores), published_rows(scores)).figure.axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[:2] == ["temporal: better", "strict: better"] and len(labels) == 6
-    dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
-    diamonds = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
+    dots = [np.asarray(line.get_xdata())[0] for line in axes.lines if line.get_marker() == "o"]
+    diamonds = [np.asarray(line.get_xdata())[0] for line in axes.lines if line.get_marker() == "D"]
     assert dots == [0.71, 0.49]
     assert diamonds == pytest.approx([0.807, 0.81, 0.767, 0.73])
 
