@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.parse
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,14 +280,17 @@ def save_model(folder: Path, model: Model) -> None:
         outputs=Schema([ColSpec(kind, name) for name, kind in model.outputs.items()]),
         params=ParamSchema(params),
     )
-    pyfunc.save_model(
-        folder,
-        python_model=str(model.code),
-        artifacts={name: str(path) for name, path in model.artifacts.items()},
-        code_paths=[str(path) for path in model.packages],
-        signature=signature,
-        pip_requirements=list(model.requirements),
-    )
+    with warnings.catch_warnings():
+        # MLflow would have an example to try the signature with; there is no database to hand to others.
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+        pyfunc.save_model(
+            folder,
+            python_model=str(model.code),
+            artifacts={name: str(path) for name, path in model.artifacts.items()},
+            code_paths=[str(path) for path in model.packages],
+            signature=signature,
+            pip_requirements=list(model.requirements),
+        )
     (folder / "README.md").write_text(model.card, encoding="utf-8")
 
 

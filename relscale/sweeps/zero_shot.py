@@ -7,7 +7,7 @@ network's scores lie in a file of their own that names what made them, so a kill
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -126,7 +126,9 @@ def score_networks(
     {key: an entry per task}: dataset, task, split, visibility, metric and the fields of `task_scores`; for a
     regression "r2" too, itself such fields.
     """
-    folder, inputs = question.folder.resolve(), question.inputs
+    # Workers have working folders of their own.
+    question = replace(question, source=question.source.resolve(), folder=question.folder.resolve())
+    folder, inputs = question.folder, question.inputs
     wanted = {
         key: _address({**inputs, "network": _digest(checkpoint)}) for key, checkpoint in checkpoints.items()
     }
@@ -137,7 +139,7 @@ def score_networks(
     ]
     for _ in range(len(wanted) - len(todo)):
         advance()
-    for _ in run(partial(_score_one, question, folder, todo), range(len(todo))):
+    for _ in run(partial(_score_one, question, todo), range(len(todo))):
         advance()
     return {key: storage.read_json(_file(folder, key))["scores"] for key in wanted}
 
@@ -158,14 +160,13 @@ def _address(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _score_one(
-    question: Question, folder: Path, todo: Sequence[tuple[Path, Path, str]], place: int
-) -> Receipt:
+def _score_one(question: Question, todo: Sequence[tuple[Path, Path, str]], place: int) -> Receipt:
     """Score one network and write its file; in any process that sees the folders."""
     from relscale.analysis.task_predictions import load_predictor
     from relscale.analysis.zero_shot import open_dataset
 
     checkpoint, file, address = todo[place]
+    folder = question.folder
     source = open_dataset(question.source)
     predictor = load_predictor(
         checkpoint,
@@ -175,20 +176,18 @@ def _score_one(
         context_seeds=question.context_seeds,
     )
     tasks = [score["task"] for score in storage.read_json(folder / "scores.json")]
-    entries = [_entry(question, predictor, folder, source, task) for task in tasks]
+    entries = [_entry(question, predictor, source, task) for task in tasks]
     storage.write_json(file, {"inputs": address, "scores": entries})
     return {"file": str(file)}
 
 
-def _entry(
-    question: Question, predictor: "Predictor", folder: Path, source: Any, task: str
-) -> dict[str, Any]:
+def _entry(question: Question, predictor: "Predictor", source: Any, task: str) -> dict[str, Any]:
     from relscale.analysis.label_tables import label_tables
     from relscale.analysis.task_predictions import predict_rows
     from relscale.analysis.task_scores import task_scores
 
     labels = label_tables(source, task)
-    rows = pd.read_parquet(folder / "predictions" / f"{task}.parquet")
+    rows = pd.read_parquet(question.folder / "predictions" / f"{task}.parquet")
     if labels.classes is not None:  # the file names the classes
         named = rows.columns.difference(["time", "entity"], sort=False)
         rows = rows.assign(**{name: np.searchsorted(labels.classes, rows[name]) for name in named})
