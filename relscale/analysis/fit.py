@@ -133,14 +133,18 @@ def fit_with_draws(
 
 
 def _noise(grid: Grid) -> dict[str, Any]:
-    noise = grid.noise
-    at = grid.n_databases if noise.by == "n_databases" else grid.tokens
-    by = (
-        []
-        if noise.sds is None
-        else [{"at": a, "sd": sd} for a, sd in zip(at.tolist(), noise.sds.tolist(), strict=True)]
-    )
-    return {"sd": noise.sd, "dof": noise.dof, "by": noise.by, "sds": by}
+    noise, sds = grid.noise, []
+    if noise.by == "both":
+        sds = [
+            {"n_databases": n, "tokens": s, "sd": sd}
+            for n, row in zip(grid.n_databases.tolist(), noise.sds.tolist(), strict=True)
+            for s, sd in zip(grid.tokens.tolist(), row, strict=True)
+        ]
+    elif noise.by is not None:
+        at = grid.n_databases if noise.by == "n_databases" else grid.tokens
+        each = noise.sds[:, 0] if noise.by == "n_databases" else noise.sds[0]
+        sds = [{"at": a, "sd": sd} for a, sd in zip(at.tolist(), each.tolist(), strict=True)]
+    return {"sd": noise.sd, "dof": noise.dof, "by": noise.by, "sds": sds}
 
 
 def _axes(grid: Grid, draws: np.ndarray | None, seed: int) -> dict[str, AxisData]:

@@ -59,7 +59,7 @@ class Grid:
         noise = noise_of(losses)
         if trunks:  # branches of one trunk are no independent measurements of the noise
             dofs = np.maximum(np.isfinite(losses).any(1).sum(1) - 1, 0)
-            noise = replace(noise, dof=int(dofs.min() if noise.by == "n_databases" else dofs.sum()))
+            noise = replace(noise, dof=int(dofs.min() if noise.by in ("n_databases", "both") else dofs.sum()))
         return cls(n_databases=n, tokens=s, losses=losses, noise=noise, trunks=trunks)
 
     def part(self, axis: str, largest: float) -> "Grid":

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from relscale.analysis.grid import AXES, DatabaseLosses, Grid
+from relscale.analysis.noise import pooled
 from relscale.analysis.results import COLUMNS, KEY, AnalysisError, read_table
 
 FILE = "per_database.parquet"
@@ -66,13 +67,8 @@ def database_losses(per_database: pd.DataFrame, used: pd.DataFrame, grid: Grid) 
     means = points.mean().reindex(every).fillna(0.0).to_numpy(np.float64).reshape(shape)
     rest = wide - points.transform("mean")
     squares = rest.sub(rest.mean(axis=1), axis=0).pow(2).sum(axis=1).groupby(level=list(AXES)).sum()
-    own = _pooled(squares.reindex(every).fillna(0.0).to_numpy().reshape(shape[:2]), grid)
+    by = grid.noise.by
+    own = pooled(squares.reindex(every).fillna(0.0).to_numpy().reshape(shape[:2]), by)
+    own = own / np.maximum(pooled(np.maximum(grid.counts - 1, 0), by), 1)
     size = means.shape[2]
     return DatabaseLosses(means=means, own=own / (size * (size - 1)))
-
-
-def _pooled(squares: np.ndarray, grid: Grid) -> np.ndarray:
-    """(I, J) sums of squares over runs, as variances pooled like the grid's noise."""
-    over = {None: (0, 1), "n_databases": (1,), "tokens": (0,)}[grid.noise.by]
-    dofs = np.maximum(grid.counts - 1, 0).sum(over, keepdims=True)
-    return np.broadcast_to(squares.sum(over, keepdims=True) / np.maximum(dofs, 1), squares.shape)

@@ -127,7 +127,7 @@ BILL = (
         ("('1', 'c1', '2020-01-01'), ('2', 'c1', '03/04/2020')", "", "bill", "x", 2),
         ("('1', 'c1', 'a'), ('2', 'c1', CAST(x'C3' AS TEXT))", "", "bill", "x", 2),
         (
-            "('1', '2020-01-01', 'a')",
+            "('1', 'c1', 'a')",
             "tables.client.types.since=number,tables.bill.primary_key=[]",
             "client",
             "since",
