@@ -8,6 +8,7 @@ from two_shops import SAMPLER, SIZES, LetterEncoder, write_checkpoint, write_sho
 
 from relscale.model.config import TrainingConfig
 from relscale.model.fine_tune import FineTuneJob
+from relscale.platform.config import load_config
 from relscale.platform.errors import ConfigError, DataError
 from relscale.platform.storage import read_json
 from relscale.sweeps.config import AnalysisConfig
@@ -114,3 +115,11 @@ def test_fine_tuning_keeps_the_best_state_and_scores_it_once(root: Path, tmp_pat
 def test_a_setting_is_found_in_both_configs():
     job = set(FineTuneJob.model_fields)
     assert set(FineTuneConfig.model_fields) - {"n_boot", "text"} <= job
+
+
+def test_the_shipped_file_is_valid_and_the_document_says_what_it_holds():
+    root = Path(__file__).parents[2]
+    study = load_config(TransferConfig, root / "configs" / "transfer.yaml")
+    page = (root / "docs" / "transfer.md").read_text()
+    assert f"{study.tokens:,} tokens" in page and f"learning rate\n{study.training.learning_rate}" in page
+    assert all(name in page for name in ("nycflights", "rel-f1")) and len(study.seeds) == 3
