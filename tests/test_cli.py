@@ -9,10 +9,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from two_shops import LetterEncoder
+from two_shops import write_shop as write_two_year_shop
 
 from relscale import __version__
 from relscale.cli import app, main
+from relscale.model.config import TargetsConfig, TextConfig
+from relscale.model.tokenize import tokenize_folders
 from relscale.platform.config import load_config
+from relscale.platform.dataflow import map_keys_here
 from relscale.sweeps.config import StudyConfig
 
 
@@ -329,3 +334,19 @@ def test_a_corpus_smaller_than_n(refused, tiny_study, tmp_path):
     message = refused("pretrain", "--store", store, "-n", 99, "--tokens", 1000, "-o", tmp_path / "run")
     assert "databases is 99, but" in message and "holds 3" in message
     assert files_below(tmp_path) == []
+
+
+def test_real_databases_are_trained_on_as_they_were_known(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("relscale.model.tokenize.TextEncoder", LetterEncoder)
+    monkeypatch.setattr("relscale.model.text.check_encoder", lambda store, text: None)
+    jobs = []
+    monkeypatch.setattr(
+        "relscale.sweeps.pretraining.run_pretraining", lambda job, *rest: jobs.append(job) or job.out
+    )
+    store = tmp_path / "store"
+    tokenize_folders(
+        [write_two_year_shop(tmp_path / "shop", "shop", 0)], store, TextConfig(), run=map_keys_here
+    )
+    for option in ([], ["--synthetic"], ["--set", "targets.columns=0"]):
+        assert command("pretrain", "--store", store, "-o", tmp_path / "run", *option)[0] == 0
+    assert [job.targets for job in jobs] == [TargetsConfig(), None, TargetsConfig(columns=0)]

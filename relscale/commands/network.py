@@ -50,19 +50,28 @@ def pretrain(
         Path | None,
         typer.Option("--held-out", metavar="STORE", help="Store of other databases, to be scored on."),
     ] = None,
+    real: Annotated[
+        bool | None,
+        typer.Option(
+            "--real/--synthetic",
+            help="Whether to train on labels and cells known by the val timestamp alone, or on all cells "
+            "[default: --real if the store has forecast tasks].",
+        ),
+    ] = None,
     config: Config = None,
     set_: Set = None,
 ) -> None:
     """Pretrain one Relational Transformer; run again to resume.
 
     Leaves the checkpoint (model.safetensors, config.json) in OUT/final and the losses in
-    OUT/metrics.jsonl, and mirrors them in MLflow. Settings: model.*, sampler.*, training.*, evaluation.*,
-    trial.*, cluster.*, tracking.uri.
+    OUT/metrics.jsonl, and mirrors them in MLflow. Settings: model.*, sampler.*, training.*, targets.*,
+    evaluation.*, trial.*, cluster.*, tracking.uri.
     """
     study = load_study(config, set_)
     import contextlib
 
     from relscale.model.job import HeldOutData, PretrainJob
+    from relscale.model.known_items import has_forecast_tasks
     from relscale.model.store import TokenStore
     from relscale.model.text import check_encoder
     from relscale.platform.cluster import connect
@@ -71,6 +80,8 @@ def pretrain(
 
     for path in (store, held_out) if held_out else (store,):
         check_encoder(TokenStore.open(path), study.text)
+    if real is None:
+        real = has_forecast_tasks(TokenStore.open(store))
     job = PretrainJob(
         store=store.resolve(),
         out=out.resolve(),
@@ -81,6 +92,7 @@ def pretrain(
         tokens=tokens or max(study.grid.tokens),
         seed=seed,
         init=init.resolve() if init else None,
+        targets=study.targets if real else None,
         held_out=HeldOutData(store=held_out.resolve(), evaluation=study.evaluation) if held_out else None,
     )
     cluster = (

@@ -49,8 +49,14 @@ def finetune(
     out: Out,
     visibility: Annotated[
         Visibility,
-        typer.Option(help="Earlier labels seen when scoring: of all splits, or of the train split alone."),
+        typer.Option(
+            help="Earlier labels seen when scoring: of all splits, of the earlier ones, or of train alone."
+        ),
     ] = Visibility.TEMPORAL,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Fine-tuning file (YAML) with the settings."),
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Fine-tune a checkpoint on one task's train labels; run again to resume.
@@ -67,7 +73,7 @@ def finetune(
     def report(step: int, metric: str, value: float) -> None:
         console.print(f"step {step}: val {metric} {value:.4f}", markup=False)
 
-    settings = load_config(FineTuneConfig, None, set_)
+    settings = load_config(FineTuneConfig, config, set_)
     run_fine_tuning(settings, checkpoint, dataset, task, out, visibility=visibility.value, report=report)
     page = (out / "fine-tuning.md").read_text(encoding="utf-8")
     console.print(page, markup=False, soft_wrap=True)

@@ -67,6 +67,11 @@ class KnownItems:
         return items_of(database, column, node)
 
 
+def has_forecast_tasks(store: TokenStore) -> bool:
+    """Whether a database of the store has label tables, as real ones do and generated ones do not."""
+    return any(not task.is_autocomplete for name in store.names for task in store.database(name).tasks)
+
+
 def known_items(store: TokenStore, names: Sequence[str], targets: TargetsConfig, seed: int) -> KnownItems:
     """The training items of some databases of a store.
 

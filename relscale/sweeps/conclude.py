@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from relscale import analysis
 from relscale.analysis.compare_report import write_comparison
 from relscale.analysis.fit import fit_with_draws
 from relscale.analysis.report import write_report
@@ -29,6 +30,7 @@ from relscale.sweeps.config import StudyConfig, dataset_name
 from relscale.sweeps.databases import Databases
 from relscale.sweeps.grid import Trial
 from relscale.sweeps.record import SweepRecord
+from relscale.sweeps.trial import code_of
 from relscale.sweeps.variants import Variant
 from relscale.sweeps.zero_shot import Question, score_best, score_networks
 
@@ -175,6 +177,7 @@ def _analyse(
         "table": None if table is None else table.to_csv(index=False),
         "analysis": config.analysis.model_dump(),
         "facts": grid.facts,
+        "code": analysis_fingerprint(),
     }
     outputs = [folder / "report.html", folder / "fit.json"]
     with storage.unless_current(folder / "report.json", inputs, outputs) as must_run:
@@ -197,6 +200,12 @@ def _analyse(
     return storage.read_json(folder / "fit.json")
 
 
+def analysis_fingerprint() -> str:
+    """16 hexadecimal digits over the code of fits and figures, so that a mended one draws them anew."""
+    sources = sorted(Path(analysis.__file__).parent.glob("*.py"))
+    return hashlib.sha256("\0".join(code_of(path.read_text()) for path in sources).encode()).hexdigest()[:16]
+
+
 def write_study_comparison(config: StudyConfig, out: Path, outcomes: Sequence[VariantOutcome]) -> list[str]:
     """Write all rows into one table, and the comparison of the variants; its sentences."""
     results = pd.concat([outcome.results for outcome in outcomes], ignore_index=True)
@@ -204,6 +213,7 @@ def write_study_comparison(config: StudyConfig, out: Path, outcomes: Sequence[Va
     inputs = {
         "results": hashlib.sha256(results.to_csv(index=False).encode()).hexdigest(),
         "n_boot": config.analysis.n_boot,
+        "code": analysis_fingerprint(),
     }
     outputs = [out / "compare.html", out / "compare.json"]
     with storage.unless_current(out / "compare-inputs.json", inputs, outputs) as must_run:

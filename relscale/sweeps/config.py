@@ -9,7 +9,14 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from relscale.generation.priors import PRIORS, find_prior
-from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TextConfig, TrainingConfig
+from relscale.model.config import (
+    EvaluationConfig,
+    ModelConfig,
+    SamplerConfig,
+    TargetsConfig,
+    TextConfig,
+    TrainingConfig,
+)
 from relscale.platform.cluster import ClusterConfig
 from relscale.platform.config import Config, merge_settings, parse_config
 from relscale.platform.tracking import TrackingConfig
@@ -182,6 +189,8 @@ class StudyConfig(Config):
     sampler: SamplerConfig = SamplerConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    targets: TargetsConfig = TargetsConfig()
+    """Of `relscale pretrain` on real databases."""
     grid: GridConfig = GridConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     zero_shot: ZeroShotConfig = ZeroShotConfig()

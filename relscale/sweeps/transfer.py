@@ -204,9 +204,9 @@ def _key(content: Any) -> str:
 def _write(config: TransferConfig, table: dict[str, list[dict[str, Any]]], out: Path) -> None:
     note = (
         f"Zero-shot on split {config.split}, visibility {config.visibility}; {config.tokens:,} tokens for "
-        f"each run on real databases, seeds {', '.join(map(str, config.seeds))}. Brackets: 95 % intervals over "
-        "entities and seeds, differences paired by entity. No network saw a row of the database it is scored "
-        "on."
+        f"each run on real databases, seeds {', '.join(map(str, config.seeds))}. Brackets: 95 % intervals "
+        "over entities and seeds, differences paired by entity. No network saw a row of the database it is "
+        "scored on."
     )
     storage.write_json(out / "transfer.json", table)
     for name, rows in (("transfer", "values"), ("differences", "differences")):
