@@ -155,6 +155,7 @@ def _evaluate(
         "visibility": config.visibility,
         "context_seeds": config.context_seeds,
         "n_boot": config.analysis.n_boot,
+        "sampler": config.scoring_sampler,
     }
     inputs = {
         **options,

@@ -1,7 +1,7 @@
 """The file of a transfer study: leave one real database out, with and without synthetic pretraining."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -40,6 +40,9 @@ class TransferConfig(Config):
     """Whose earlier labels contexts and baselines hold when a held-out task is scored."""
     context_seeds: tuple[int, ...] = ZeroShotConfig().context_seeds
     """Contexts per scored row; predictions are averaged over them."""
+    scoring_sampler: dict[str, Any] = Field(default={})
+    """Settings of `sampler` that go before the checkpoint's when a held-out task is scored, such as a shorter
+    context_length than the network was trained on."""
     analysis: AnalysisConfig = AnalysisConfig()
     trial: TrialConfig = TrialConfig()
     cluster: ClusterConfig = ClusterConfig()
