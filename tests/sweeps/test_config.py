@@ -10,7 +10,7 @@ from relscale.platform.errors import ConfigError
 from relscale.sweeps.config import StudyConfig
 
 ALL = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
-CONFIGS = [path for path in ALL if path.name != "transfer.yaml"]
+CONFIGS = [path for path in ALL if not path.name.startswith("transfer")]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
