@@ -58,9 +58,10 @@ def _compare(job: TrialJob, folder: Path, sweep: SweepConfig, cluster: ClusterCo
     shutil.rmtree(folder)
     assert before is not None
     if now is None:
+        reason = failures.get(job.key, "it left no result")
         raise ConfigError(
-            f"the trial {job.key} of code {sweep.code} fails with this code ({failures[job.key]}); unset "
-            f"sweep.code to run the study anew."
+            f"the trial {job.key} of code {sweep.code} fails with this code ({reason}); unset sweep.code to "
+            f"run the study anew."
         )
     for name, loss in before["per_database"].items():
         if not math.isclose(now["per_database"][name], loss, rel_tol=RTOL):
