@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-cluster check format clean
 
 demo: $(STAMP)  ## the whole job, small: corpus, store, grid, fits, zero-shot, report
 	$(BIN)/relscale demo
 
-test: $(STAMP)  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+test: $(STAMP)  ## every test but those of clusters, in two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-cluster: $(STAMP)  ## clusters and servers started on this machine: autoscaling, kills, object store, submission
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster -n 3 --dist loadgroup  # they mostly wait
 
 check: $(STAMP)  ## lint, format, types
 	$(BIN)/ruff check .

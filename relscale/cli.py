@@ -16,9 +16,13 @@ from relscale.commands.imports import import_
 from relscale.commands.network import evaluate, pretrain
 from relscale.commands.planning import doctor, plan
 from relscale.commands.predict import predict
+from relscale.commands.status import status
 from relscale.commands.study import demo, settings, sweep
+from relscale.commands.submit import jobs, submit
 from relscale.commands.transfer import finetune, transfer
 from relscale.platform.errors import RelscaleError
+from relscale.platform.image import reworded
+from relscale.platform.jobs import check_submitted_version
 
 app = typer.Typer(
     name="relscale",
@@ -48,6 +52,7 @@ for command in (
     plan,
     doctor,
     sweep,
+    status,
     fit,
     compare,
     evaluate,
@@ -55,16 +60,20 @@ for command in (
     finetune,
     transfer,
     settings,
+    jobs,
 ):
     app.command(command.__name__.rstrip("_"))(command)  # `import` is a word of Python
+# What follows the submitted command's name is its own, with or without "--" before it.
+app.command("submit", context_settings={"allow_interspersed_args": False})(submit)
 
 
 def main() -> None:
     """Entry point: a user's mistake ends in one sentence and exit code 2."""
     try:
+        check_submitted_version()
         app()
     except RelscaleError as error:
-        print(f"relscale: {error}", file=sys.stderr)
+        print(f"relscale: {reworded(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("relscale: stopped; run the same command again to go on.", file=sys.stderr)

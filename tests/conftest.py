@@ -17,6 +17,14 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 REL_F1 = Path(__file__).parents[2] / "shared" / "data" / "relbench" / "rel-f1"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the tests: one has all of the shared Ray session, a file stays in one process."""
+    for item in items:
+        group = "ray" if item.get_closest_marker("ray") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def rel_f1() -> Path:
     """Folder of the real rel-f1 database, where the checkout stands beside its data."""

@@ -1,6 +1,8 @@
 """The documents tell the truth: their commands run, their links lead somewhere."""
 
+import ast
 import json
+import os
 import re
 import shlex
 import sys
@@ -34,6 +36,7 @@ def tour(tmp_path, monkeypatch) -> Path:
     (tmp_path / "runs" / "other").mkdir()
     (tmp_path / "runs" / "other" / "results.csv").write_text(table.replace(",0.", ",0.0"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
     return tmp_path
 
 
@@ -42,7 +45,7 @@ def run_commands(document: Path, monkeypatch: pytest.MonkeyPatch, *, at_least: i
     commands = [command for command in commands_in(document) if command.startswith("relscale ")]
     assert len(commands) >= at_least
     for command in commands:
-        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        monkeypatch.setattr(sys, "argv", shlex.split(os.path.expandvars(command)))
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code, command
@@ -77,12 +80,28 @@ def test_the_tour_of_the_pipeline_runs_as_written(tour, monkeypatch):
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
+def test_storage_by_uri_runs_as_written(tour, monkeypatch):
+    monkeypatch.setenv("RELSCALE_MIRROR", str(tour / "node"))
+    run_commands(ROOT / "docs" / "storage.md", monkeypatch, at_least=5)
+    made = tour / "shared"
+    assert len(list((made / "corpus" / "databases").iterdir())) == 4
+    assert (made / "run" / "final" / "model.safetensors").is_file()
+    assert (made / "page" / "inspection.html").is_file()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
 def test_planning_runs_as_written(tour, monkeypatch):
     run_commands(ROOT / "docs" / "planning.md", monkeypatch)
     plan = json.loads((tour / "runs" / "paper-plan.json").read_text())
     assert len(plan["trials"]) == 56
     assert plan["new_tokens"] == sum(trial["tokens"] for trial in plan["trials"]) == 532_676_608_000
     assert sum(stage["hours"] for stage in plan["stages"]) == pytest.approx(plan["hours"])
+
+
+def test_the_plan_of_a_million_databases_runs_as_written(tour, monkeypatch, capsys):
+    run_commands(ROOT / "docs" / "scale.md", monkeypatch, at_least=1)
+    assert "1,000,100 databases" in capsys.readouterr().out
 
 
 @pytest.mark.ray
@@ -98,6 +117,20 @@ def test_importing_a_database_runs_as_written(tour, monkeypatch):
     report = json.loads((tour / "runs" / "market" / "database" / "import.json").read_text())
     became = {(t["table"], c["source"]): c["became"] for t in report["tables"] for c in t["columns"]}
     assert became["product", "price"] == "number" and became["customer", "member"] == "boolean"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_watching_runs_as_written(tour, tiny_study, monkeypatch, capsys):
+    (tour / "runs" / "study").symlink_to(tiny_study[0])
+    run_commands(ROOT / "docs" / "status.md", monkeypatch)
+    shown = capsys.readouterr().out
+    assert "corpus watched: whole" in shown and "study tiny: finished" in shown
+    assert shown.count("9 of 9 done") >= 2
+    text = (ROOT / "docs" / "status.md").read_text()
+    from relscale.platform.metrics import SERIES
+
+    assert set(re.findall(r"`ray_(relscale_[a-z_]+)`", text)) == set(SERIES)
 
 
 def test_comparing_studies_runs_as_written(tour, monkeypatch):
@@ -170,6 +203,58 @@ def test_evaluating_runs_as_written(tour, monkeypatch, rel_f1):
     accepted = evaluate_submission(tour / "runs" / "f1" / "submission" / "strict", num_workers=1)["tasks"]
     assert len(strict) == 3
     assert {task: one["metric"] for task, one in accepted.items()} == pytest.approx(strict)
+
+
+def test_the_cluster_guide_plans_and_its_jobs_are_well_formed(tour, monkeypatch, capsys):
+    guide = ROOT / "docs" / "cluster.md"
+    run_commands(guide, monkeypatch, at_least=1)
+    planned = " ".join(capsys.readouterr().out.split())
+    for said in ("1479.7", "$1,793.34"):
+        assert said in planned and said in guide.read_text()
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
+    documents = [guide, ROOT / "docs" / "operations.md"]
+    jobs = [
+        line for document in documents for line in indented_commands(document) if "relscale submit" in line
+    ]
+    assert len(jobs) >= 4
+    for job in jobs:
+        words = job.replace("$BUCKET", "s3://bucket").replace("FINGERPRINT", "0" * 16)
+        monkeypatch.setattr(sys, "argv", shlex.split(words))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        # All is in order but the address: nothing answers there.
+        assert ended.value.code == 2 and "does not answer" in capsys.readouterr().err
+
+
+def test_every_message_of_the_operations_guide_is_one_of_the_code():
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    tables = re.findall(r"^\| message \|.*\n\|[-|]+\n((?:\|.*\n)+)", guide, re.MULTILINE)
+    messages = [row.split(" | ")[0].removeprefix("| ") for table in tables for row in table.splitlines()]
+    sources = "\n".join(sorted(literals(ROOT / "relscale")))
+    assert len(messages) >= 25
+    for message in messages:
+        parts = [re.escape(part) for part in message.split("…")]
+        assert re.search("…".join(parts), sources), message
+
+
+def indented_commands(document: Path) -> list[str]:
+    """Commands that need a cloud: the lines of a document's indented blocks, without their numbers."""
+    lines = re.findall(r"^ {4,}(?:\d+ {2})?(\S.*)$", document.read_text(), re.MULTILINE)
+    return [line for line in lines if line.startswith(("relscale ", "ray ", "aws "))]
+
+
+def literals(folder: Path) -> set[str]:
+    """Texts in the Python files of a folder, with "…" for what is filled in."""
+    texts = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                texts.add(
+                    "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                )
+    return texts
 
 
 def test_every_make_target_of_the_readme_exists():

@@ -29,7 +29,18 @@ EXCEPTIONS = {
 }
 
 HOMES = {
-    "ray": {"platform/cluster.py", "platform/dataflow.py", "model/distributed.py", "sweeps/launch.py"},
+    "ray": {
+        "platform/autoscaling.py",
+        "platform/cluster.py",
+        "platform/dataflow.py",
+        "platform/jobs.py",
+        "platform/known_work.py",
+        "platform/metrics.py",
+        "platform/spending.py",
+        "platform/waiting.py",
+        "model/distributed.py",
+        "sweeps/launch.py",
+    },
     "mlflow": {"platform/tracking.py", "sweeps/served_model.py"},
     "matplotlib": {
         "analysis/figures.py",

@@ -12,7 +12,7 @@ import pytest
 
 from relscale.sweeps.study import run_study
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.cluster]
 
 
 def results_in(folder: Path) -> dict[str, int]:

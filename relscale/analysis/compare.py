@@ -15,6 +15,7 @@ from relscale.analysis.intervals import percentiles
 from relscale.analysis.points import Law, boundary_law, frontier_law
 from relscale.analysis.studies import Study
 from relscale.analysis.windows import systematic_error, window_minima
+from relscale.platform.image import shown
 from relscale.platform.seeds import Purpose, stream
 
 MIN_COMMON_POINTS = 4
@@ -88,7 +89,7 @@ def _record(one: Fitted) -> dict[str, Any]:
     }
     return {
         "name": one.study.name,
-        "path": str(one.study.path),
+        "path": shown(one.study.path),
         "digest": one.study.digest,
         "held_out": one.study.held_out,
         "runs": len(one.study.table),

@@ -26,6 +26,7 @@ from relscale.analysis.page import save_figure
 from relscale.analysis.schema_layout import Layout, arrange
 from relscale.analysis.statistics import evenly
 from relscale.analysis.summaries import GROUPS, STATISTICS, Difference, compare, database_statistics
+from relscale.platform import remote
 from relscale.platform.errors import ConfigError, DataError
 from relscale.platform.progress import human_count
 
@@ -60,11 +61,12 @@ def inspect_path(
     DataError : it is neither.
     ConfigError : `against` is given for a single database.
     """
+    remote.stage(path)
     if (path / "manifest.yaml").is_file():
         if against is not None:
             raise ConfigError(f"--against compares corpora, and '{path}' is one database; leave it out.")
         return inspect_database(path, out)
-    if (path / "index.parquet").is_file():
+    if remote.stage_file(path / "index.parquet"):
         return inspect_corpus(path, out, limit=limit, against=against, progress=progress)
     raise DataError(
         f"'{path}' is neither a corpus (no index.parquet) nor a RelBench 3 folder (no manifest.yaml); "
@@ -131,7 +133,9 @@ def corpus_statistics(
     """Statistics of the named databases: columns `database` and those of `STATISTICS`, one row each."""
     rows = []
     for place, name in enumerate(names, 1):
-        database = read_database(corpus / "databases" / name)
+        folder = corpus / "databases" / name
+        remote.stage(folder)
+        database = read_database(folder)
         rows.append({"database": name, **database_statistics(database)})
         if seen is not None:
             seen(database)
@@ -165,8 +169,9 @@ def _sample(corpus: Path, index: pd.DataFrame, limit: int) -> list[str]:
 
 def _statistics_of(path: Path, limit: int, progress: Progress | None) -> pd.DataFrame:
     """Statistics of a second corpus, from its databases or from a table of an earlier page."""
-    if (path / "index.parquet").is_file():
+    if remote.stage_file(path / "index.parquet"):
         return corpus_statistics(path, _sample(path, read_index(path), limit), progress=progress)
+    remote.stage_file(path)
     try:
         table = pq.read_table(path).to_pandas()
     except (OSError, pa.ArrowException) as error:

@@ -33,7 +33,7 @@ from relscale.analysis.task_predictions import (
     predict_rows,
 )
 from relscale.analysis.task_scores import difference_sentence, task_scores
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.platform.errors import DataError, ResourceError
 from relscale.platform.progress import console
 
@@ -119,7 +119,7 @@ def evaluate_checkpoint(
         for seen in asked:
             started = time.monotonic()
             entry, rows = _score(predictor, labels, split, seen, n_boot)
-            scores.append({**entry, "checkpoint": str(checkpoint)})
+            scores.append({**entry, "checkpoint": remote.shown(checkpoint)})
             part = seen if len(asked) > 1 else ""
             write_predictions(out / "predictions" / part, labels, rows)
             if split == "test" and seen in ALLOWED:
@@ -136,7 +136,7 @@ def evaluate_checkpoint(
 
 
 def open_dataset(dataset: str | Path) -> Any:
-    """The relbench dataset of a RelBench 3 folder or Hub name.
+    """The relbench dataset of a RelBench 3 folder, which may be on a store, or of a Hub name.
 
     Raises
     ------
@@ -144,7 +144,8 @@ def open_dataset(dataset: str | Path) -> Any:
     """
     import relbench
 
-    path = Path(dataset).expanduser()
+    path = remote.place(dataset).expanduser()
+    remote.stage(path)
     if (path / "manifest.yaml").is_file():
         return relbench.load_dataset(path)
     if isinstance(dataset, Path) or path.exists() or path.is_absolute() or dataset.startswith("."):

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from relscale.commands.options import Config, Out, Set, load_study
+from relscale.commands.options import Config, Out, Set, bring_results, load_study, sends_results
+from relscale.platform.image import place, reworded
 
 
 class Law(StrEnum):
@@ -16,10 +17,15 @@ class Law(StrEnum):
     JOINT = "joint"
 
 
+@sends_results()
 def fit(
     results: Annotated[
         Path,
-        typer.Argument(help="CSV or Parquet table with the columns n_databases, tokens, seed, loss."),
+        typer.Argument(
+            metavar="RESULTS",
+            help="CSV or Parquet table with the columns n_databases, tokens, seed, loss.",
+            parser=place,
+        ),
     ],
     out: Out,
     drop_nonfinite: Annotated[
@@ -33,6 +39,7 @@ def fit(
         Path | None,
         typer.Option(
             metavar="FILE",
+            parser=place,
             help="Losses by held-out database, resampled with the seeds; "
             "per_database.parquet beside RESULTS if it is there.",
         ),
@@ -57,6 +64,8 @@ def fit(
     Settings: analysis.n_boot.
     """
     study = load_study(config, set_)
+    for table in (results, per_database) if per_database else (results,):
+        bring_results(table)
     if law is Law.JOINT:
         return _fit_joint(
             out, results, x, y, loss, drop_nonfinite=drop_nonfinite, n_boot=study.analysis.n_boot
@@ -78,7 +87,7 @@ def fit(
     console.print(law_table(fitted))
     for sentence in verdict_sentences(fitted):
         console.print(f"• {sentence}", markup=False)
-    console.print(f"report {out / 'report.html'}")
+    console.print(f"report {reworded(str(out / 'report.html'))}")
 
 
 def _fit_joint(
@@ -93,4 +102,4 @@ def _fit_joint(
     fitted = write_joint(out, table, x=x, y=y, loss=loss, drop_nonfinite=drop_nonfinite, n_boot=n_boot)
     for sentence in joint_sentences(fitted["joint"]):
         console.print(f"• {sentence}", markup=False)
-    console.print(f"report {out / 'report.html'}")
+    console.print(f"report {reworded(str(out / 'report.html'))}")

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from relscale.commands.options import Config, Out, Set, load_study
+from relscale.commands.options import Config, Out, Set, bring_results, load_study, sends_results
+from relscale.platform.image import place, reworded
 
 
+@sends_results()
 def compare(
     studies: Annotated[
         list[Path],
-        typer.Argument(metavar="STUDY STUDY ...", help="Folders of sweeps, or results tables."),
+        typer.Argument(metavar="STUDY STUDY ...", help="Folders of sweeps, or results tables.", parser=place),
     ],
     out: Out,
     drop_nonfinite: Annotated[
@@ -31,10 +33,12 @@ def compare(
     from relscale.platform.tracking import check_tracking
 
     check_tracking(study.tracking)
+    for one in studies:
+        bring_results(one)
     comparison = write_comparison(out, studies, drop_nonfinite=drop_nonfinite, n_boot=study.analysis.n_boot)
     for sentence in comparison["sentences"]:
         console.print(f"• {sentence}", markup=False)
-    console.print(f"page {out / 'compare.html'}", soft_wrap=True)
+    console.print(f"page {reworded(str(out / 'compare.html'))}", soft_wrap=True)
     if study.tracking.uri:
         from relscale.sweeps.record_comparison import record_comparison
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relscale.commands.options import Config, Out, Set, load_study
+from relscale.commands.options import Config, Out, Set, load_study, sends_results
+from relscale.platform.image import place, reworded, shown
 
 if TYPE_CHECKING:
     from relscale.model.config import SamplerConfig
@@ -31,7 +32,9 @@ class Visibility(StrEnum):
 
 
 def pretrain(
-    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Token store to train on.")],
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Token store to train on.", parser=place)
+    ],
     out: Out,
     tokens: Annotated[
         int | None, typer.Option(min=1, help="Training tokens [default: the largest of grid.tokens].")
@@ -43,12 +46,17 @@ def pretrain(
     init: Annotated[
         Path | None,
         typer.Option(
-            "--init", metavar="CHECKPOINT", help="Start from a checkpoint folder or a published .pt file."
+            "--init",
+            metavar="CHECKPOINT",
+            help="Start from a checkpoint folder or a published .pt file.",
+            parser=place,
         ),
     ] = None,
     held_out: Annotated[
         Path | None,
-        typer.Option("--held-out", metavar="STORE", help="Store of other databases, to be scored on."),
+        typer.Option(
+            "--held-out", metavar="STORE", help="Store of other databases, to be scored on.", parser=place
+        ),
     ] = None,
     real: Annotated[
         bool | None,
@@ -102,13 +110,19 @@ def pretrain(
     )
     with cluster:
         checkpoint = run_pretraining(job, study.trial, study.tracking, study.name)
-    console.print(f"checkpoint {checkpoint}", soft_wrap=True)
+    console.print(f"checkpoint {shown(checkpoint)}", soft_wrap=True)
 
 
+@sends_results("real", "store", "one-vs-rest")
 def evaluate(
     checkpoint: Annotated[
         Path,
-        typer.Option("--checkpoint", metavar="PATH", help="Checkpoint folder, or a published .pt file."),
+        typer.Option(
+            "--checkpoint",
+            metavar="PATH",
+            help="Checkpoint folder, or a published .pt file.",
+            parser=place,
+        ),
     ],
     dataset: Annotated[
         str,
@@ -175,7 +189,7 @@ def evaluate(
     if audit:
         tasks = list(dict.fromkeys(score["task"] for score in scores))
         _audit(checkpoint, folder, out, asked, tasks, split, study.analysis.n_boot, options)
-    console.print(f"report {report}, scores {out / 'scores.json'}", soft_wrap=True)
+    console.print(reworded(f"report {report}, scores {out / 'scores.json'}"), soft_wrap=True)
 
 
 def _given(sampler: "SamplerConfig") -> dict[str, Any]:

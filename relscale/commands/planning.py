@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relscale.commands.options import Set, load_study
+from relscale.platform.image import place
 
 if TYPE_CHECKING:
     from relscale.sweeps.config import StudyConfig
@@ -25,10 +26,21 @@ def plan(
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Token store to count cells in [default: some databases are made]."),
+        typer.Option(
+            metavar="DIR",
+            help="Token store to count cells in [default: some databases are made].",
+            parser=place,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the plan as JSON, every trial.")
+    ] = None,
+    gpu_price: Annotated[
+        float | None,
+        typer.Option(metavar="DOLLARS", min=0, help="Of an hour of one GPU, with the CPUs beside it."),
+    ] = None,
+    cpu_price: Annotated[
+        float | None, typer.Option(metavar="DOLLARS", min=0, help="Of an hour of one CPU.")
     ] = None,
     set_: Set = None,
 ) -> None:
@@ -38,7 +50,8 @@ def plan(
     temporary folder, or takes the pace that you state, say of the GPUs that it will run on. Starts no
     cluster and leaves nothing behind. In the table, epochs is how often each cell to predict is asked for,
     views how often each cell is seen in a context, tokens trained what the trial computes itself: fewer
-    than S where training.schedule is wsd-branch and shorter trials have trained its beginning.
+    than S where training.schedule is wsd-branch and shorter trials have trained its beginning. With prices
+    the stages' cost is told too.
     """
     study = load_study(config, set_)
     from dataclasses import asdict
@@ -48,13 +61,17 @@ def plan(
     from relscale.sweeps.budget import plan_study
     from relscale.sweeps.measure import measure_parts
     from relscale.sweeps.plan_table import plan_page
+    from relscale.sweeps.prices import Prices, dollars
 
     with tempfile.TemporaryDirectory(prefix="relscale-plan-") as scratch, console.status("measuring"):
         parts = measure_parts(study, Path(scratch), tokens_per_second=tokens_per_second, store=store)
     priced = plan_study(study, parts, here=_trials_here(study))
-    console.print(plan_page(priced))
+    prices = Prices(cpu=cpu_price, gpu=gpu_price)
+    cost = dollars(priced, prices) if prices != Prices() else {}
+    console.print(plan_page(priced, cost))
     if out is not None:
-        write_json(out, {**asdict(priced), "hours": priced.hours, "new_tokens": priced.new_tokens})
+        totals = {"hours": priced.hours, "new_tokens": priced.new_tokens, "dollars": cost}
+        write_json(out, {**asdict(priced), **totals})
 
 
 def _trials_here(study: "StudyConfig") -> int | None:
@@ -71,7 +88,10 @@ def _trials_here(study: "StudyConfig") -> int | None:
 def doctor(
     config: StudyFile,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder that the study would be run into.")
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Folder or URI that the study would be run into.", parser=place
+        ),
     ] = Path("runs"),
     set_: Set = None,
 ) -> None:

@@ -5,13 +5,20 @@ from typing import Annotated
 
 import typer
 
-from relscale.commands.options import Config, Out, Set, load_study
+from relscale.commands.options import Config, Out, Set, load_study, sends_results
+from relscale.platform.image import place, reworded
 
 
+@sends_results("real")
 def predict(
     checkpoint: Annotated[
         Path,
-        typer.Option("--checkpoint", metavar="PATH", help="Checkpoint folder, or a published .pt file."),
+        typer.Option(
+            "--checkpoint",
+            metavar="PATH",
+            help="Checkpoint folder, or a published .pt file.",
+            parser=place,
+        ),
     ],
     dataset: Annotated[
         str,
@@ -60,7 +67,7 @@ def predict(
     write_bytes(out / f"{task}.parquet", answers.to_parquet(index=False))
     write_text(out / f"{task}.csv", answers.to_csv(index=False))
     console.print(
-        f"{len(answers):,} predictions {out / f'{task}.parquet'} and {task}.csv",
+        f"{len(answers):,} predictions {reworded(str(out / f'{task}.parquet'))} and {task}.csv",
         soft_wrap=True,
         highlight=False,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relscale.commands.options import Config, Out, Set, load_study
+from relscale.platform import remote
 
 if TYPE_CHECKING:
     from relscale.sweeps.config import StudyConfig
@@ -61,5 +62,6 @@ def _run_study(study: "StudyConfig", out: Path) -> None:
         console.print(summary(one.results, one.fit, one.scores, verdict_sentences(one.fit)))
     for sentence in outcome.comparison:
         console.print(f"• {sentence}", markup=False)
-    console.print(f"\nreport    {outcome.report}\nresults   {out / 'results.csv'}", soft_wrap=True)
+    report, results = remote.shown(outcome.report), remote.shown(out / "results.csv")
+    console.print(f"\nreport    {report}\nresults   {results}", soft_wrap=True)
     console.print(f"all runs  {outcome.open_tracking}", soft_wrap=True)

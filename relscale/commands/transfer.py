@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from relscale.commands.network import Visibility
-from relscale.commands.options import Out, Set
+from relscale.commands.options import Out, Set, sends_results
+from relscale.platform import remote
+from relscale.platform.image import place
 
 
+@sends_results("real", "stores", "runs", "store")
 def transfer(
     config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Transfer file (YAML).")],
     out: Out,
@@ -32,12 +35,14 @@ def transfer(
     uses_ray = study.trial.n_workers > 0
     with connect(study.cluster.address, study.cluster.num_cpus) if uses_ray else contextlib.nullcontext():
         run_transfer(study, out)
-    console.print(f"table {out / 'transfer.md'}", soft_wrap=True)
+    console.print(remote.reworded(f"table {out / 'transfer.md'}"), soft_wrap=True)
 
 
+@sends_results("real", "store")
 def finetune(
     checkpoint: Annotated[
-        Path, typer.Option("--checkpoint", metavar="DIR", help="Checkpoint folder to start from.")
+        Path,
+        typer.Option("--checkpoint", metavar="DIR", help="Checkpoint folder to start from.", parser=place),
     ],
     dataset: Annotated[
         str,

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import itertools
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from relscale.generation.making import finished_receipt, make_database
 from relscale.generation.priors import Prior
-from relscale.platform import dataflow, storage
+from relscale.platform import dataflow, metrics, remote, storage
 from relscale.platform.config import Config
 from relscale.platform.dataflow import Receipt, Run
 from relscale.platform.errors import ConfigError, DataError, ResumeError
@@ -25,6 +24,9 @@ from relscale.platform.progress import Advance, human_bytes
 
 FORMAT_VERSION = 2
 """Raised whenever admission, the offered tasks or the files of a database change."""
+
+WANTED = "wanted.json"
+"""File that says how many databases a corpus is to have, from before the first one on."""
 
 MAX_ATTEMPTS_PER_DATABASE = 20
 """Seeds tried for each database asked for (and a hundred more) before the configuration is given up."""
@@ -83,6 +85,9 @@ def generate_corpus(
     and mends, and a larger `num_databases` extends; a smaller one changes nothing. The result does not depend
     on workers, order or interruptions.
 
+    Where `out` is the image of a storage URI, databases go to the store as they are made, and the index and
+    corpus.json after them; which are finished is then read from their records, not from their files.
+
     Parameters
     ----------
     out : folder of the corpus; made if absent.
@@ -112,8 +117,10 @@ def generate_corpus(
         shutil.rmtree(out / "drafts", ignore_errors=True)  # of processes that were killed
         storage.sweep_drafts(out / "rejected")
         finished = out / "corpus.json"
-        if finished.is_file():
+        if remote.stage_file(finished):
             num_databases = max(num_databases, storage.read_json(finished)["num_databases"])
+        storage.write_json(out / WANTED, {"num_databases": num_databases})
+        remote.publish(out / WANTED)
         make = functools.partial(
             make_database, out=out, prior=prior, config=config, preset=preset, tasks=tasks
         )
@@ -126,8 +133,10 @@ def generate_corpus(
 
         index = _fill(receipts_of, num_databases, seed_offset)
         _write_index(index, out / "index.parquet")
+        remote.publish(out / "index.parquet")
         record = {**identity, "num_databases": num_databases, "digest": corpus_digest(index)}
         storage.write_json(finished, record)
+        remote.publish(finished)
         shutil.rmtree(out / "drafts", ignore_errors=True)
     return index
 
@@ -157,7 +166,7 @@ def corpus_sentence(index: pa.Table) -> str:
 def database_folders(corpus: Path) -> list[Path]:
     """Folders of a corpus' admitted databases, in order of seeds; DataError if it has no index."""
     path = corpus / "index.parquet"
-    if not path.is_file():
+    if not remote.stage_file(path):
         raise DataError(f"'{corpus}' is not a corpus (no index.parquet); make one with `relscale generate`.")
     index = pq.read_table(path, columns=["name", "admitted"]).to_pylist()
     return [corpus / "databases" / row["name"] for row in index if row["admitted"]]
@@ -187,8 +196,9 @@ def _claim(
         "tasks": tasks,
     }
     path = out / "generation.json"
-    if not path.is_file():
+    if not remote.stage_file(path):
         storage.write_json(path, identity)
+        remote.publish(path)
         return identity
     before = storage.read_json(path)
     for key in identity:
@@ -236,17 +246,14 @@ def _receipts(
             todo.remove(seed)
             yield receipt
     for _, receipt in run(make, sorted(todo)):
+        metrics.count_database(admitted=receipt["admitted"])
         yield receipt
 
 
 def _left_behind(seeds: range, out: Path, prior: Prior) -> list[int]:
     """Seeds of which an earlier run left a folder or a rejection, whole or not."""
-    databases, rejected = (set(_names(out / part)) for part in ("databases", "rejected"))
+    databases, rejected = (set(remote.names(out / part)) for part in ("databases", "rejected"))
     return [s for s in seeds if f"{prior.name}-{s}" in databases or f"{s}.json" in rejected]
-
-
-def _names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []
 
 
 def _checked(

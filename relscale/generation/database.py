@@ -1,11 +1,14 @@
 """A database from a seed: schema, foreign keys, features, times, on one page."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +21,9 @@ from relscale.generation.features import Feature, ParentRows, generate_features
 from relscale.generation.schema import Schema, TableSpec, sample_schema
 from relscale.generation.sql_schema import declared_schema
 from relscale.platform.seeds import Purpose, stream
+
+if TYPE_CHECKING:
+    from relbench.manifest import TaskManifest
 
 GENERATOR_VERSION = 3
 """Raised whenever the same seed and configuration give another database."""
@@ -51,6 +57,14 @@ class Table:
         return [column for column in self.data.column_names if column not in keys]
 
 
+@dataclass(frozen=True, slots=True)
+class TaskTables:
+    """A task and its label tables by split ("train", "val", "test")."""
+
+    manifest: TaskManifest
+    splits: dict[str, pa.Table]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """Tables by name, and the times that separate training, validation and test."""
@@ -60,6 +74,8 @@ class Database:
     val_timestamp: datetime
     test_timestamp: datetime
     description: str
+    tasks: tuple[TaskTables, ...] = ()
+    """Tasks with labels of their own, which are part of the database; those to complete a column are not."""
 
     @property
     def n_rows(self) -> int:

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from relscale.generation.admission import admit
 from relscale.generation.autocomplete import autocomplete_tasks
-from relscale.generation.database import Database
+from relscale.generation.database import Database, TaskTables
 from relscale.generation.priors import Prior
-from relscale.generation.writer import TaskTables, write_database
-from relscale.platform import storage
+from relscale.generation.writer import write_database
+from relscale.platform import remote, storage
 from relscale.platform.config import Config
 from relscale.platform.dataflow import Receipt, peak_mb
 from relscale.platform.errors import DataError, ResourceError
@@ -31,7 +31,8 @@ class _Refused(Exception):
 def make_database(seed: int, *, out: Path, prior: Prior, config: Config, preset: str, tasks: bool) -> Receipt:
     """Generate, check and write the database of a seed under `out`, unless that is done; its receipt.
 
-    A seed that fails or is not admitted leaves out/rejected/<seed>.json instead of a folder.
+    A seed that fails or is not admitted leaves out/rejected/<seed>.json instead of a folder. Where `out` is
+    an image the database goes to the store, and does not stay on this machine.
 
     Raises
     ------
@@ -60,9 +61,12 @@ def make_database(seed: int, *, out: Path, prior: Prior, config: Config, preset:
             receipt |= _contents(database) | _write(database, draft, folder, tasks)
             receipt |= _costs(started) | {"admitted": True, "reason": None}
             storage.write_json(draft / RECEIPT, receipt)
+        remote.publish(folder, about=receipt)
+        remote.drop(folder)
     except _Refused as refused:
         receipt |= _costs(started) | {"admitted": False, "reason": str(refused)}
         storage.write_json(rejection, receipt)
+        remote.publish(rejection)
     except MemoryError as error:
         raise ResourceError(
             f"'{folder.name}' does not fit in the memory of its machine; use larger machines or smaller "
@@ -72,11 +76,18 @@ def make_database(seed: int, *, out: Path, prior: Prior, config: Config, preset:
 
 
 def finished_receipt(seed: int, *, out: Path, prior: Prior) -> Receipt:
-    """The receipt of a seed that is done and whose files are as they were then, by their digest; else {}."""
+    """The receipt of a seed that is done and whose files are as they were then, by their digest; else {}.
+
+    A database on a store has it in its record, and is not read.
+    """
     folder, rejection = _places(seed, out, prior)
+    if sent := remote.about(folder):
+        return sent
     try:
-        if rejection.is_file():
+        if remote.stage_file(rejection):
             return storage.read_json(rejection)
+        if remote.origin(folder):
+            return {}
         receipt = storage.read_json(folder / RECEIPT)
     except DataError:  # absent or broken: to be made again
         return {}
@@ -112,7 +123,8 @@ def _generate(seed: int, prior: Prior, config: Config) -> Database:
 
 def _write(database: Database, draft: Path, folder: Path, tasks: bool) -> Receipt:
     started = time.perf_counter()
-    offered = [TaskTables(manifest, {}) for manifest in autocomplete_tasks(database)] if tasks else []
+    completions = [TaskTables(manifest, {}) for manifest in autocomplete_tasks(database)] if tasks else []
+    offered = [*completions, *database.tasks]
     with storage.writing(folder):
         write_database(database, draft, offered)
         n_bytes = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())

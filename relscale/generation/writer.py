@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +11,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relscale.generation.database import Database
+from relscale.generation.database import Database, TaskTables
 
 if TYPE_CHECKING:
     from relbench.manifest import TaskManifest
-
-
-@dataclass(frozen=True, slots=True)
-class TaskTables:
-    """A task and its label tables by split ("train", "val", "test")."""
-
-    manifest: TaskManifest
-    splits: dict[str, pa.Table]
 
 
 def write_database(database: Database, folder: Path, tasks: Sequence[TaskTables] = ()) -> None:

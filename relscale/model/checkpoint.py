@@ -22,7 +22,7 @@ from relscale.model.network import RelationalTransformer
 from relscale.model.official import read_state_dict, sizes_of
 from relscale.model.run_folder import PROGRESS
 from relscale.model.workers import spread_like, whole
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.platform.config import parse_config
 from relscale.platform.errors import ConfigError, DataError, ResumeError
 
@@ -87,6 +87,10 @@ def load_model(path: Path | str) -> tuple[RelationalTransformer, dict[str, Any]]
         missing, unknown or misshapen key is named.
     """
     path = Path(path)
+    if path.suffix == ".pt":
+        remote.stage_file(path)
+    else:
+        remote.stage(path)
     if path.is_file():
         weights = read_state_dict(path)
         config = sizes_of(weights, path)
@@ -137,8 +141,10 @@ def training_folder(run_folder: Path, step: int) -> Path:
 
 
 def latest_checkpoint(run_folder: Path) -> Path | None:
-    """The unfinished state of a run with the most steps, or None."""
-    return max((run_folder / "checkpoints").glob("step-*"), default=None)
+    """The unfinished state of a run with the most steps, or None; brought here where the run is an image."""
+    steps = (name for name in remote.names(run_folder / "checkpoints") if name.startswith("step-"))
+    folders = (run_folder / "checkpoints" / name for name in sorted(steps, reverse=True))
+    return next(filter(remote.stage, folders), None)
 
 
 def check_same_run(folder: Path, about: dict[str, Any], *, same_budget: bool = True) -> None:

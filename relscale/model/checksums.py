@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from relscale.model.store import TokenStore
+from relscale.model.store import TO_TRAIN_ON, TokenStore
 from relscale.platform.errors import DataError
 
 
@@ -27,6 +27,7 @@ def verify_store(store: TokenStore, progress: Callable[[str, int, int], None] | 
 
     Cost: one reading of the store.
     """
+    store.bring(store.names, (*TO_TRAIN_ON, "strings.parquet"))
     files = list(store.files())
     sizes = [path.stat().st_size / 1e6 if path.is_file() else 0.0 for path, _ in files]
     n_read = 0.0

@@ -143,6 +143,9 @@ class TrainingConfig(Config):
     """Share of the steps in which the rate of "wsd" and "wsd-branch" falls; with warmup_share at most 1."""
     floor_share: float = Field(default=0.1, ge=0, lt=1)
     """Rate of the last step of "cosine", "wsd" and "wsd-branch", as a share of the peak."""
+    label_share: float = Field(default=0.25, ge=0, lt=1)
+    """Share of the contexts that ask for labels of forecast tasks, on databases that have such tasks; the
+    others ask for cells of feature columns. Not read where targets are given."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled weight decay, on every parameter."""
     max_grad_norm: float = Field(default=1.0, gt=0)

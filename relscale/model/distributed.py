@@ -11,6 +11,7 @@ from relscale.model import run_folder
 from relscale.model.job import PretrainJob, open_data
 from relscale.model.pretrain import pretrain
 from relscale.model.workers import Workers
+from relscale.platform import remote
 from relscale.platform.errors import ConfigError, RelscaleError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def train(
     if job.training.parallel == "fsdp" and not use_gpu:
         raise ConfigError("training.parallel=fsdp is for GPUs; set trial.use_gpu=true or parallel=ddp.")
     listen = report or _ignore
-    if n_workers == 0 or (job.out / "final").is_dir():
+    if n_workers == 0 or remote.committed(job.out / "final"):
         return pretrain(
             job, report=listen, workers=Workers(device=torch.device("cuda" if use_gpu else "cpu"))
         )
@@ -63,6 +64,9 @@ def train(
 
     with run_folder.following(job.out, listen_to_all, seconds=_SECONDS_BETWEEN_LOOKS):
         _run_workers(job, storage, n_workers, use_gpu)
+    # The workers may have been on other nodes.
+    remote.stage(job.out / "final")
+    run_folder.bring_files(job.out)
     return job.out / "final"
 
 
@@ -78,7 +82,7 @@ def _run_workers(job: PretrainJob, storage: Path, n_workers: int, use_gpu: bool)
         scaling_config=ScalingConfig(num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=resources),
         run_config=RunConfig(
             name=f"pretrain-{job.fingerprint()}",
-            storage_path=str(storage.absolute()),
+            **remote.for_ray(storage),
             failure_config=FailureConfig(max_failures=_MAX_FAILURES),
         ),
     )

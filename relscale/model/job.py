@@ -70,9 +70,10 @@ def open_data(job: PretrainJob) -> tuple[TokenStore, tuple[str, ...]]:
     store = TokenStore.open(job.store)
     _check_width(store, job)
     names = _chosen(store, job.databases)
+    store.bring(names)
     shortest = min(job.sampler.context_lengths or (job.sampler.context_length,))
     if job.targets is None:
-        check_training_context(store, names, shortest)
+        check_training_context(store, names, shortest, label_share=job.training.label_share)
     else:
         check_known_context(store, names, job.targets, shortest)
     if job.held_out is not None:
@@ -83,7 +84,7 @@ def open_data(job: PretrainJob) -> tuple[TokenStore, tuple[str, ...]]:
 def items_to_train_on(job: PretrainJob, store: TokenStore, names: tuple[str, ...]) -> ItemSequence:
     """The training items of the job; DataError if there is no cell to train on."""
     if job.targets is None:
-        return training_items(store, names, job.seed)
+        return training_items(store, names, job.seed, label_share=job.training.label_share)
     return known_items(store, names, job.targets, job.seed)
 
 

@@ -7,7 +7,6 @@ leaves behind.
 """
 
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from relscale.model.step import Updater
 from relscale.model.store import TokenStore, store_fingerprint
 from relscale.model.text import check_same_encoder
 from relscale.model.workers import Workers, is_spread
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.platform.errors import ConfigError, DataError
 
 Report = Callable[[dict[str, Any]], None]
@@ -59,8 +58,9 @@ def pretrain(job: PretrainJob, *, report: Report, workers: Workers | None = None
     store, names = open_data(job)
     about = _describe(job, store, names)
     final = job.out / "final"
-    if final.is_dir():
+    if remote.stage(final):
         checkpoint.check_same_run(final, about)
+        run_folder.bring_files(job.out)
         return final
     run = _Run(job, store, names, about, workers)
     run.train(report)
@@ -99,6 +99,7 @@ class _Run:
         folder, budget = checkpoint.latest_checkpoint(self.job.out), True
         if folder is None and self.job.trunk is not None:
             folder, budget = run_folder.trunk_folder(self.job.trunk), False
+            remote.stage(folder)
         state: dict[str, Any] = {}
         if folder is not None:
             checkpoint.check_same_run(folder, self.about, same_budget=budget)
@@ -166,19 +167,23 @@ class _Run:
         """Write the state and drop the older one."""
         folder = checkpoint.training_folder(self.job.out, self.step)
         self._save(folder)
-        for other in folder.parent.glob("step-*") if self.is_first else ():
-            if other != folder:
-                shutil.rmtree(other)
+        for other in remote.names(folder.parent) if self.is_first else ():
+            if other != folder.name:
+                remote.remove(folder.parent / other)
 
     def _save(self, folder: Path) -> None:
         """Write all that the next step depends on, unless it stands there."""
         seen = self.seen.over(self.workers)
-        if not self.takes_part or folder.is_dir():
+        if not self.takes_part or remote.stage(folder):
             return
+        if self.is_first:
+            remote.drop(folder)  # of a process that was killed before it had sent it
         state = {"step": self.step, "meter": self.meter.state, "seen": seen.counts.tolist()}
         checkpoint.save_training(
             folder, self.network, self.about, self.updater.optimizers, state, writes=self.is_first
         )
+        if self.is_first:
+            run_folder.send(self.job.out, folder)
 
     def finish(self, final: Path) -> None:
         """Write the finished network and what the run has seen."""
@@ -188,10 +193,12 @@ class _Run:
         done = {"tokens": self.total * self.tokens_per_step, "step": self.total, **seen.summary()}
         if self.is_first:
             storage.write_json(self.job.out / "seen.json", seen.table())
+            remote.drop(final)
         about = {**self.about, **done, "n_workers": self.workers.size}
         checkpoint.save_model(final, self.network, about, writes=self.is_first)
         if self.is_first:
-            shutil.rmtree(self.job.out / "checkpoints", ignore_errors=True)
+            run_folder.send(self.job.out, final)
+            remote.remove(self.job.out / "checkpoints")
 
 
 def _held_out(job: PretrainJob) -> HeldOut | None:
@@ -219,6 +226,7 @@ def _describe(job: PretrainJob, store: TokenStore, names: tuple[str, ...]) -> di
     shaping = {"model", "sampler", "training", "seed", "init", *(("targets",) if job.targets else ())}
     return {
         **job.model_dump(mode="json", include=shaping),
+        "init": remote.shown(job.init) if job.init else None,
         "budget_tokens": job.tokens,
         "databases": list(names),
         "data_fingerprint": store_fingerprint(used),

@@ -3,16 +3,31 @@
 import contextlib
 import logging
 import os
+import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
 
+import relscale
 from relscale.platform.config import Config
 from relscale.platform.errors import ResourceError
 
 CONNECT_TIMEOUT_SECONDS = 5.0
+
+CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+"""A call that any cluster answers to whoever has its token."""
+
+VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
+"""In Ray's account of a mismatch: of the cluster, then of this process."""
+
+MISSING_CODE = re.compile(
+    r"No module named 'relscale[\w.]*'"
+    r"|cannot import name '\w+' from 'relscale[\w.]*'"
+    r"|module 'relscale[\w.]*' has no attribute '\w+'"
+)
+"""What Python says where relscale is absent or another one."""
 
 
 class ClusterConfig(Config):
@@ -23,6 +38,9 @@ class ClusterConfig(Config):
     environment variable RAY_ADDRESS names one, as it does inside a submitted job."""
     num_cpus: int | None = Field(default=None, ge=1)
     """CPUs of the local Ray; null is all of this machine. Not with an address: a cluster knows its own."""
+    dollars_per_hour: dict[str, float] = Field(default={})
+    """Price of a node by its group, such as {head: 0.2, cpu_gen: 0.5, gpu_train: 1.2}; what a study costs is
+    estimated from it. A group without one is free."""
 
     @model_validator(mode="after")
     def _cpus_are_local(self) -> "ClusterConfig":
@@ -95,6 +113,8 @@ def _attach(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if versions := VERSIONS.findall(str(error)):
+            raise ResourceError(_versions_sentence(address, versions)) from error
         reason = " ".join(str(error).split())[:200]
         raise ResourceError(
             f"no Ray cluster at '{address}' ({reason}); start one with `ray start --head`, or leave the "
@@ -102,8 +122,17 @@ def _attach(address: str) -> None:
         ) from error
 
 
+def _versions_sentence(address: str, versions: Sequence[tuple[str, str]]) -> str:
+    (ray, python), *here = versions
+    own = "".join(f", here is Ray {ray} on Python {python}" for ray, python in here)
+    return f"the cluster at '{address}' runs Ray {ray} on Python {python}{own}; install the same on both."
+
+
 def check_address(address: str) -> None:
-    """ResourceError, within 5 seconds, if nothing answers at a Ray address; "auto" is found by Ray."""
+    """ResourceError, within 5 seconds, if nothing answers at a Ray address or it refuses the token.
+
+    "auto" is found by Ray.
+    """
     if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -112,6 +141,30 @@ def check_address(address: str) -> None:
             f"Ray address '{address}' is not of the form host:port, ray://host:port or auto; mend it."
         )
     check_reachable(host, int(port), what=f"Ray address '{address}'")
+    if not address.startswith("ray://"):
+        _check_token(address)
+
+
+def _check_token(address: str) -> None:
+    """One call to the cluster's control store; Ray itself would repeat it for 20 seconds and not say why."""
+    import grpc  # type: ignore[import-untyped]
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.exceptions import AuthenticationError
+
+    try:
+        with init_grpc_channel(address) as channel:
+            channel.unary_unary(CALL)(b"", timeout=CONNECT_TIMEOUT_SECONDS)
+    except AuthenticationError as error:
+        raise ResourceError(
+            "RAY_AUTH_MODE=token needs the cluster's token, and none can be read; set RAY_AUTH_TOKEN_PATH to "
+            "a file that holds it."
+        ) from error
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            raise ResourceError(
+                f"the cluster at '{address}' refuses the token that was sent, or that none was; set "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file that holds the cluster's token."
+            ) from error
 
 
 def check_reachable(host: str, port: int, *, what: str) -> None:
@@ -128,11 +181,32 @@ def check_reachable(host: str, port: int, *, what: str) -> None:
         ) from error
 
 
-def available_cpus() -> int:
-    """CPUs of the connected cluster, in whole numbers; at least 1."""
-    import ray
+def check_version(version: str) -> None:
+    """ResourceError if this process, on some node, has another relscale than `version`."""
+    if relscale.__version__ != version:
+        raise ResourceError(
+            f"node {socket.gethostname()} has relscale {relscale.__version__}, the command runs {version}; "
+            "install the same on every node."
+        )
 
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+@contextlib.contextmanager
+def same_code_on_nodes() -> Iterator[None]:
+    """Turn Ray's account of a node without relscale, or with one that lacks a part, into a ResourceError."""
+    try:
+        yield
+    except Exception as error:  # Ray wraps the cause in several kinds
+        if missing := MISSING_CODE.search(str(error)):
+            raise ResourceError(lacks_code(missing[0])) from error
+        raise
+
+
+def lacks_code(reason: str) -> str:
+    """That a node has no relscale, or another one; `reason` is what Python said there."""
+    return (
+        f"a node cannot run relscale's code ({reason}); install relscale {relscale.__version__} on every "
+        "node (`relscale doctor` checks them)."
+    )
 
 
 def node_resources() -> dict[str, dict[str, float]]:

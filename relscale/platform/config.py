@@ -6,14 +6,18 @@ import json
 import textwrap
 import types
 from pathlib import Path
-from typing import Any, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from relscale.platform.errors import ConfigError
+from relscale.platform.image import place
+from relscale.platform.masking import masked
 
 ConfigT = TypeVar("ConfigT", bound="Config")
+Place = Annotated[Path, BeforeValidator(place)]
+"""A path, or the image of a storage URI, in a settings file."""
 
 
 class Config(BaseModel):
@@ -78,7 +82,7 @@ def load_config(
         return model.model_validate(settings)
     except ValidationError as error:
         source = _culprit(error, overrides or []) or (str(path) if path else "the settings")
-        raise ConfigError(_sentence(model, error, source)) from error
+        raise ConfigError(masked(_sentence(model, error, source))) from error
 
 
 def parse_config(model: type[ConfigT], settings: dict[str, Any], *, source: str) -> ConfigT:
@@ -86,7 +90,7 @@ def parse_config(model: type[ConfigT], settings: dict[str, Any], *, source: str)
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(_sentence(model, error, source)) from error
+        raise ConfigError(masked(_sentence(model, error, source))) from error
 
 
 def merge_settings(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from relscale.platform.errors import DataError, ResourceError
@@ -120,15 +120,21 @@ def digest_files(folder: Path, *, exclude: frozenset[str] = frozenset()) -> str:
 
     `exclude` holds names relative to `folder` that do not count (a manifest with the digest itself).
     """
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return digest_of({name: _sha256(path) for name, path in files.items() if name not in exclude})
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """What `digest_files` gives for files of these names and SHA-256."""
     total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        if name in exclude:
-            continue
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{name}\0{content}\n".encode())
+    for name in sorted(files, key=PurePosixPath):
+        total.update(f"{name}\0{files[name]}\n".encode())
     return total.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -18,11 +18,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import Field, PlainSerializer
 
 from relscale.platform.cluster import check_reachable
 from relscale.platform.config import Config
-from relscale.platform.errors import ResourceError
+from relscale.platform.errors import ConfigError, ResourceError
+from relscale.platform.masking import MASK, masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,6 +43,8 @@ RETRY_SECONDS = 10.0
 """How long a server that did not answer is left alone while trials run."""
 PATIENCE_SECONDS = 90.0
 """How long a server is waited for where the work has to be recorded before it goes on."""
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+"""Where a store listens whose URI names no port."""
 HTTP = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """MLflow itself would retry for minutes while nothing else is done; relscale comes back by itself."""
 
@@ -49,9 +54,11 @@ T = TypeVar("T")
 class TrackingConfig(Config):
     """Where the runs are recorded."""
 
-    uri: str | None = None
-    """MLflow tracking URI ("http://host:port", "sqlite:///file"); null is one SQLite file, mlflow.db, in
-    the output folder, which serves one machine."""
+    uri: Annotated[str | None, PlainSerializer(masked, when_used="json")] = Field(default=None, repr=False)
+    """MLflow tracking URI ("http://host:port", "sqlite:///file", "postgresql+psycopg://user@host/base"); null
+    is one SQLite file, mlflow.db, in the output folder, which serves one machine. A password in it is left
+    out of all that is written; MLFLOW_TRACKING_PASSWORD or PGPASSWORD in the environment keep it out of
+    here too."""
 
 
 class Point(NamedTuple):
@@ -99,10 +106,9 @@ class Tracker:
         self.uri = config.uri or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
         check_tracking(config)
         self._client = _client(self.uri)
-        self._points: dict[tuple[str, str], dict[int, float]] = {}
-        # A server has its own store for files; a SQLite file has none and would use the working folder.
-        is_file = self.uri.startswith("sqlite:")
-        artifacts = (folder.resolve() / "mlflow-artifacts").as_uri() if is_file else None
+        self._points: dict[str, dict[str, dict[int, float]]] = {}
+        # A server has its own store for files; a database has none, and MLflow would use the working folder.
+        artifacts = None if self._is_server else (folder.resolve() / "mlflow-artifacts").as_uri()
         experiment = self._client.get_experiment_by_name(study)
         self.experiment_id: str = (
             experiment.experiment_id
@@ -149,7 +155,7 @@ class Tracker:
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
-        with self._speaking():
+        with self._speaking(), self._doubting(run_id):
             new = [
                 point
                 for point in points
@@ -174,16 +180,25 @@ class Tracker:
         try:
             yield
         except (MlflowException, OSError) as error:
-            self._points.clear()  # a request without an answer may have been carried out: ask again
-            reason = " ".join(str(error).split())[:200]
-            raise ResourceError(f"MLflow at '{self.uri}' cannot be used ({reason}).") from error
+            reason = masked(" ".join(str(error).split()))[:200]
+            raise ResourceError(f"MLflow at '{masked(self.uri)}' cannot be used ({reason}).") from error
+
+    @contextlib.contextmanager
+    def _doubting(self, run_id: str) -> Iterator[None]:
+        """Ask for a run's points again after a request without an answer: it may have been carried out."""
+        try:
+            yield
+        except BaseException:
+            self._points.pop(run_id, None)
+            raise
 
     def _recorded(self, run_id: str, metric: str) -> dict[int, float]:
         """Values of a metric by step; asked from MLflow once, since this process is the one writer."""
-        if (run_id, metric) not in self._points:
+        known = self._points.setdefault(run_id, {})
+        if metric not in known:
             history = self._client.get_metric_history(run_id, metric)
-            self._points[run_id, metric] = {entry.step: entry.value for entry in history}
-        return self._points[run_id, metric]
+            known[metric] = {entry.step: entry.value for entry in history}
+        return known[metric]
 
     def log_artifacts(self, run_id: str, folder: Path, names: Iterable[str]) -> None:
         """Attach files or folders of `folder` to a run, replacing older versions."""
@@ -253,15 +268,19 @@ class Tracker:
         return int(made.version)
 
     @property
+    def _is_server(self) -> bool:
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
     def open_command(self) -> str:
-        """The shell command that shows the runs in a browser."""
-        if not self.uri.startswith("sqlite"):
-            return f"open {self.uri}"
+        """The shell command that shows the runs in a browser; a password in the URI is to be filled in."""
+        if self._is_server:
+            return f"open {masked(self.uri)}"
         # The program beside this interpreter: its folder need not be on the shell's path.
         program = Path(sys.executable).with_name("mlflow")
         with contextlib.suppress(ValueError):
             program = program.relative_to(Path.cwd())
-        uri = shlex.quote(self.uri)
+        uri = shlex.quote(masked(self.uri))
         return f"{shlex.quote(str(program))} ui --host 127.0.0.1 --backend-store-uri {uri}"
 
 
@@ -316,11 +335,17 @@ def _same(recorded: float | None, value: float) -> bool:
 
 
 def check_tracking(config: TrackingConfig) -> None:
-    """ResourceError, within 5 seconds, if the tracking server does not answer."""
-    parts = urllib.parse.urlsplit(config.uri or "")
-    if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        check_reachable(parts.hostname or "", port, what=f"MLflow tracking server '{config.uri}'")
+    """ResourceError, within 5 seconds, if the store does not answer; ConfigError for a masked password."""
+    uri = config.uri or ""
+    if f":{MASK}@" in uri:
+        raise ConfigError(
+            f"tracking.uri is '{uri}', whose password was left out when it was written; give it with "
+            "--set tracking.uri=..., or leave it out and set MLFLOW_TRACKING_PASSWORD or PGPASSWORD."
+        )
+    parts = urllib.parse.urlsplit(uri)
+    kind = parts.scheme.partition("+")[0]
+    if kind in PORTS and parts.hostname:
+        check_reachable(parts.hostname, parts.port or PORTS[kind], what=f"MLflow tracking at '{masked(uri)}'")
 
 
 def _client(uri: str) -> "MlflowClient":
@@ -337,8 +362,8 @@ def _client(uri: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = masked(" ".join(str(error).split()))[:200]
         raise ResourceError(
-            f"cannot open MLflow tracking at '{uri}' ({reason}); give sqlite:///FILE or http://HOST:PORT."
+            f"cannot open MLflow tracking at '{masked(uri)}' ({reason}); give sqlite:///FILE or http://HOST:PORT."
         ) from error
     return client

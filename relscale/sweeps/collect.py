@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.sweeps.grid import Trial
-from relscale.sweeps.trial import finished
+from relscale.sweeps.trial import RESULT, finished
 
 _FIRST = ("n_databases", "tokens", "seed", "loss", "status", "reason")
 _POINT = ("n_databases", "tokens", "seed")
@@ -74,15 +74,20 @@ def reuse_results(out: Path, trials: Sequence[Trial], others: Sequence[Path]) ->
 
     A trial's folder is named by all that decides its result, so one of that name is the same trial.
     """
+    from relscale.model import run_folder
+
     count = 0
     for trial in trials:
         own = trial_folder(out, trial)
         for other in others:
             found = trial_folder(other, trial)
             if finished(own) is None and finished(found) is not None:
+                run_folder.bring(found)
                 shutil.rmtree(own, ignore_errors=True)
                 with storage.new_folder(own) as draft:
                     shutil.copytree(found, draft, dirs_exist_ok=True)
+                run_folder.send_whole(own)
+                remote.publish(own / RESULT)
                 count += 1
     return count
 

@@ -13,7 +13,7 @@ from relscale.analysis.compare_report import write_comparison
 from relscale.analysis.fit import fit_with_draws
 from relscale.analysis.report import write_report
 from relscale.analysis.trial_scores import score_table
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.platform.dataflow import Run
 from relscale.platform.errors import DataError, RelscaleError
 from relscale.platform.progress import bar
@@ -137,10 +137,13 @@ def _record_scores(grid: VariantGrid, table: pd.DataFrame) -> None:
     """Add the scores to the trials' runs, unless an earlier call has done so."""
     digest = hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
     inputs = {"scores": digest, "parent": grid.record.parent}
-    with storage.unless_current(grid.folder / "zero-shot" / "tracking.json", inputs, []) as must_run:
+    stamp = grid.folder / "zero-shot" / "tracking.json"
+    remote.stage_file(stamp)
+    with storage.unless_current(stamp, inputs, []) as must_run:
         if must_run:
             for trial in grid.trials:
                 grid.record.trial_scores(trial, table[table["key"] == trial.key])
+    remote.publish(stamp)
 
 
 def _model(
@@ -150,9 +153,11 @@ def _model(
     fit: Mapping[str, Any],
     scores: Sequence[Mapping[str, Any]],
 ) -> Model:
+    checkpoint = checkpoint_folder(out, best_row(results)["key"])
+    remote.stage(checkpoint)
     return best_model(
         name=model_name(grid.variant.config.name, grid.variant.name),
-        checkpoint=checkpoint_folder(out, best_row(results)["key"]),
+        checkpoint=checkpoint,
         results=results,
         fit=fit,
         scores=scores,

@@ -3,7 +3,6 @@
 The defaults are the published study (PluRel, arXiv:2602.04029): 8 x 7 trials of a 12-block model.
 """
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
@@ -18,7 +17,8 @@ from relscale.model.config import (
     TrainingConfig,
 )
 from relscale.platform.cluster import ClusterConfig
-from relscale.platform.config import Config, merge_settings, parse_config
+from relscale.platform.config import Config, Place, merge_settings, parse_config
+from relscale.platform.image import place
 from relscale.platform.tracking import TrackingConfig
 
 
@@ -94,7 +94,7 @@ class GridConfig(Config):
 
 def dataset_name(dataset: str) -> str:
     """The last part of a dataset's path or name, which names its output."""
-    return Path(dataset).resolve().name
+    return place(dataset).resolve().name
 
 
 class ZeroShotConfig(Config):
@@ -172,7 +172,7 @@ class SweepConfig(Config):
     max_hours: float | None = Field(default=None, gt=0)
     """Hours after which the sweep ends; begun trials keep their last checkpoint, and the same command goes
     on. null is no limit."""
-    reuse: tuple[Path, ...] = ()
+    reuse: tuple[Place, ...] = ()
     """Folders of other studies whose finished trials are taken over where they are the same by content."""
     code: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     """Fingerprint of an earlier version of the code (`code_fingerprint` of a report) whose finished trials

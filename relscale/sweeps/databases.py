@@ -8,6 +8,7 @@ from relscale.generation.corpus import database_folders, generate_corpus, report
 from relscale.generation.priors import find_prior
 from relscale.model.store import TokenStore
 from relscale.model.tokenize import tokenize_folders
+from relscale.platform import remote
 from relscale.platform.dataflow import Run
 from relscale.platform.errors import ConfigError, DataError
 from relscale.platform.progress import bar, stages
@@ -97,7 +98,7 @@ def real_database(dataset: str, folder: Path) -> Path:
 
     Parameters
     ----------
-    dataset : "nycflights", which is built below `folder` once; a path; or a RelBench name.
+    dataset : "nycflights", which is built below `folder` once; a path or URI; or a RelBench name.
 
     Raises
     ------
@@ -106,7 +107,9 @@ def real_database(dataset: str, folder: Path) -> Path:
     if dataset == "nycflights":
         from relscale.generation.flights import build_flights
 
-        return build_flights(folder / dataset)
+        flights = build_flights(folder / dataset)
+        remote.publish(flights)
+        return flights
     from relscale.analysis.zero_shot import open_dataset
 
     return Path(open_dataset(dataset).dataset_dir)

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from relscale.platform import metrics
 from relscale.platform.progress import bar, human_count
 from relscale.sweeps.collect import trial_folder
 from relscale.sweeps.grid import Trial
@@ -46,6 +47,14 @@ class GridDisplay:
             note = f"{trial.label}: training loss {line['loss']:.4f}"
         self.tokens[key] = max(before, int(line.get("tokens", before)))
         return self.tokens[key] - before, f"{len(self.losses)}/{len(self.trials)} trials, {note}"
+
+    def states(self) -> dict[str, int]:
+        """How many trials are waiting, running, done or failed."""
+        done = sum(loss is not None for loss in self.losses.values())
+        running = sum(tokens > 0 and key not in self.losses for key, tokens in self.tokens.items())
+        failed = len(self.losses) - done
+        waiting = len(self.trials) - done - running - failed
+        return {"waiting": waiting, "running": running, "done": done, "failed": failed}
 
     def table(self) -> RenderableType:
         """A table for each variant: a row for each N, a column for each S, means over the seeds so far."""
@@ -87,6 +96,12 @@ def grid_display(display: GridDisplay) -> Iterator[Show]:
 
         def show(key: str, line: Mapping[str, Any]) -> None:
             amount, note = display.hear(key, line)
+            metrics.count_tokens(amount)
+            metrics.show_trials(display.states())
             advance(amount, note=note)
 
-        yield show
+        metrics.show_trials(display.states())
+        try:
+            yield show
+        finally:
+            metrics.show_trials({})  # Ray goes on to export the last values of a driver that has ended

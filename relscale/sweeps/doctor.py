@@ -6,20 +6,22 @@ Findings come as they are made, in the order of the work, each with a sentence t
 import contextlib
 import platform
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import relscale
+from relscale.platform import remote
 from relscale.platform.cluster import configured_address, connect, node_resources, on_each_node
 from relscale.platform.errors import RelscaleError
+from relscale.platform.placement import Cluster
 from relscale.sweeps import local_checks
 from relscale.sweeps.budget import Plan, plan_study
 from relscale.sweeps.config import StudyConfig
 from relscale.sweeps.local_checks import Status, Verdict
 from relscale.sweeps.measure import measure_parts
-from relscale.sweeps.needs import DRIVER, needs_of, trials_at_once
+from relscale.sweeps.needs import DRIVER, needs_of, total, trials_at_once, usable_nodes, why_none
 
 SAMPLE_SECONDS = 0.3
 """For which databases are made: enough to see how wide rows are and how large the study is."""
@@ -43,20 +45,23 @@ def examine(config: StudyConfig, out: Path) -> Iterator[Finding]:
     yield _finding("versions", local_checks.versions)
     yield _finding("text encoder", local_checks.text_encoder, config.text, config.model.d_text)
     plan = yield from _databases(config)
+    on_store = remote.origin(out) is not None
     with contextlib.ExitStack() as stack:
         probe = None
         try:
+            remote.check(out)
             probe = stack.enter_context(local_checks.probe_folder(out))
         except RelscaleError as error:
             yield Finding(check="folder", status="fail", sentence=str(error))
         else:
-            sentence = f"'{out}' can be written, locked and renamed in."
+            here = "" if on_store else ", locked and renamed in"
+            sentence = f"'{remote.shown(out)}' can be written{here}."
             yield Finding(check="folder", status="ok", sentence=sentence)
-        if probe is not None and plan is not None:
+        if probe is not None and plan is not None and not on_store:
             yield _finding("space", local_checks.space, probe, plan)
         yield _finding("tracking", local_checks.tracking, config.tracking, probe)
         yield _finding("package", local_checks.package, Path.cwd())
-        yield from _cluster(config, probe)
+        yield from _cluster(config, None if on_store else probe)
 
 
 def _finding(check: str, look: Callable[..., Verdict], *arguments: Any) -> Finding:
@@ -82,6 +87,8 @@ def _databases(config: StudyConfig) -> Generator[Finding, None, Plan | None]:
 
 def _cluster(config: StudyConfig, probe: Path | None) -> Iterator[Finding]:
     """All that needs Ray."""
+    from relscale.platform.autoscaling import read_cluster
+
     address = configured_address(config.cluster.address)
     try:
         with connect(config.cluster.address, config.cluster.num_cpus):
@@ -89,7 +96,7 @@ def _cluster(config: StudyConfig, probe: Path | None) -> Iterator[Finding]:
             where = f"a cluster at '{address}'" if address else "a Ray on this machine, started for the study"
             n_nodes = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
             yield Finding(check="cluster", status="ok", sentence=f"{where}, {n_nodes}.")
-            yield _finding("placement", _placement, config, list(nodes.values()))
+            yield _finding("placement", _placement, config, read_cluster())
             probed = probe / "whole" / "probe" if probe else None
             answers, failures = on_each_node(_look, probed)
     except RelscaleError as error:
@@ -108,18 +115,15 @@ def _cluster(config: StudyConfig, probe: Path | None) -> Iterator[Finding]:
         yield _finding("shared folder", _shared, answers, probe)
 
 
-def _placement(config: StudyConfig, nodes: Sequence[dict[str, float]]) -> Verdict:
+def _placement(config: StudyConfig, cluster: Cluster) -> Verdict:
     needs = needs_of(config)
-    at_once = trials_at_once(needs, nodes)
-    held = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU", DRIVER)}
-    has = f"{held['CPU']:g} CPUs and {held['GPU']:g} GPUs on {len(nodes)} node{'s' if len(nodes) > 1 else ''}"
+    at_once = trials_at_once(needs, usable_nodes(needs, cluster))
     if not at_once:
-        return "fail", (
-            f"a trial needs {needs.sentence}, the cluster has {has}, not counting nodes that it has yet to "
-            "start; lower training.n_threads or trial.n_workers, set trial.use_gpu=false, or add nodes."
-        )
-    runs = f"{at_once} trial{'s' if at_once > 1 else ''} at once, each with {needs.sentence}; there are {has}"
-    if needs.has_driver and not held[DRIVER]:
+        return "fail", why_none(needs, cluster)
+    runs = f"{at_once} trial{'s' if at_once > 1 else ''} at once, each with {needs.sentence}; there are "
+    now = trials_at_once(needs, [node.resources for node in cluster.nodes])
+    runs += cluster.sentence + (f" ({now} at once before more nodes are up)" if now < at_once else "")
+    if needs.has_driver and not total(DRIVER, cluster.possible_nodes):
         remedy = f"start the head with --resources '{{\"{DRIVER}\": 64}}' to spare drivers a CPU"
         return "warn", f"{runs}; {remedy}."
     return "ok", f"{runs}."

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 
-from relscale.platform.cluster import available_cpus
+import relscale
+from relscale.platform import remote
+from relscale.platform.autoscaling import read_cluster
+from relscale.platform.cluster import MISSING_CODE, check_version, lacks_code
 from relscale.platform.errors import RelscaleError, ResourceError
 from relscale.platform.progress import human_seconds
+from relscale.platform.waiting import Patience, explain
 from relscale.sweeps.config import SweepConfig
+from relscale.sweeps.needs import needs_of, reserved, trials_at_once, usable_nodes, why_none
 from relscale.sweeps.trial import TrialJob, finished, run_trial
 
 OnReport = Callable[[str, dict[str, Any]], None]
@@ -21,10 +25,6 @@ OnReport = Callable[[str, dict[str, Any]], None]
 
 Chain = Sequence[TrialJob]
 """Trials that run one after the other, where Ray Tune sees one."""
-
-DRIVERS = "trial_driver"
-"""Custom resource that a trial with workers of its own occupies, so that its waiting driver takes no CPU
-from them. A cluster's head declares it; without it each driver takes a CPU of its own."""
 
 
 class _Listener(tune.Callback):
@@ -47,18 +47,22 @@ class _Listener(tune.Callback):
 
 
 class _Watch(tune.Stopper):
-    """Ends a sweep that has run or waited for too long; `reason` says why it did."""
+    """Explains waits; ends a sweep that has run or waited for too long, and `reason` says why it did."""
 
-    def __init__(self, limits: SweepConfig, asked: str, *, now: float) -> None:
-        self._limits, self._asked = limits, asked
-        self._started = self._placed = now
+    def __init__(
+        self, limits: SweepConfig, asked: str, *, now: float, explain: Callable[[str], None]
+    ) -> None:
+        self._limits, self._asked, self._explain = limits, asked, explain
+        self._started, self._patience = now, Patience(since=now)
         self.reason: str | None = None
 
     def look(self, *, placed: bool, now: float) -> None:
         """Note whether a trial has its place, at the time `now` in seconds."""
         if placed:
-            self._placed = now
-        waited, ran = now - self._placed, (now - self._started) / 3600
+            self._patience.went_on(now)
+        waited, ran = now - self._patience.since, (now - self._started) / 3600
+        if self._patience.is_due(now):
+            self._explain(f"no trial has a place since {human_seconds(waited)}: one asks for {self._asked}")
         if waited > 60 * self._limits.max_pending_minutes:
             self.reason = (
                 f"no trial could be placed for {human_seconds(waited)}: one asks for {self._asked}; add such "
@@ -97,7 +101,7 @@ def run_trials(
 
     Raises
     ------
-    ResourceError : the cluster can never hold one trial.
+    ResourceError : the cluster can never hold one trial, with all nodes that it may start.
     """
     if not chains:
         return {}
@@ -111,16 +115,24 @@ def run_trials(
             failures[key] = line["failed"]
         on_report(key, line)
 
-    resources, at_once = _resources(chains[0][0])
-    asked = ", ".join(f"{count:g} {name}" for name, count in resources.items() if count)
-    watch = _Watch(limits, asked, now=time.monotonic())
+    needs = needs_of(chains[0][0])
+    cluster = read_cluster()
+    nodes = usable_nodes(needs, cluster)
+    at_once = trials_at_once(needs, nodes)
+    if not at_once:
+        raise ResourceError(why_none(needs, cluster))
+    watch = _Watch(limits, needs.sentence, now=time.monotonic(), explain=explain)
+    version = relscale.__version__
     tuner = tune.Tuner(
-        tune.with_resources(lambda config: _run_chain(documents[config["chain"]]), resources),
+        tune.with_resources(
+            lambda config: _run_chain(documents[config["chain"]], version),
+            reserved(needs, nodes),
+        ),
         param_space={"chain": tune.grid_search(list(by_name))},
         tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
         run_config=tune.RunConfig(
             name="trials",
-            storage_path=str(folder.absolute()),
+            **remote.for_ray(folder),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             callbacks=[_Listener(hear, watch)],
@@ -133,11 +145,12 @@ def run_trials(
     return _reasons(by_name, failures, errors, watch.reason)
 
 
-def _run_chain(documents: Sequence[Mapping[str, Any]]) -> None:
-    """What one Tune trial does, in its own process."""
+def _run_chain(documents: Sequence[Mapping[str, Any]], version: str) -> None:
+    """What one Tune trial does, in its own process; `version` is the driver's relscale."""
     for document in documents:
         job = TrialJob.model_validate(document)
         try:
+            check_version(version)
             result = run_trial(job, lambda line, key=job.key: tune.report({"key": key, **line}))  # type: ignore[misc]
         except RelscaleError as error:
             # A cause that a retry cannot mend becomes this trial's answer; others end in Tune's errors.
@@ -156,42 +169,18 @@ def _reasons(
     reasons = {}
     for name, chain in chains.items():
         error = errors.get(name)
-        lost = str(error).strip().splitlines()[-1] if error is not None else None
+        lost = _lost(error) if error is not None else None
         for job in chain:
             if finished(job.folder) is None:
                 reasons[job.key] = failures.get(job.key) or lost or stopped or "it ended without a result"
     return reasons
 
 
-def _resources(job: TrialJob) -> tuple[dict[str, float], int]:
-    """What Tune reserves for one trial, and how many trials fit at once."""
-    threads = job.training.n_threads
-    processes = max(1, job.trial.n_workers)
-    cpus = available_cpus()
-    if threads * processes > cpus:
-        raise ResourceError(
-            f"one trial needs {threads} CPUs x {processes} workers, the cluster has {cpus}; "
-            "lower training.n_threads or trial.n_workers, or give it more CPUs."
-        )
-    if not job.trial.n_workers:
-        return {"cpu": threads}, cpus // threads
-    at_once = cpus // (threads * job.trial.n_workers)
-    if job.trial.use_gpu:
-        gpus = int(ray.cluster_resources().get("GPU", 0))
-        if gpus < job.trial.n_workers:
-            raise ResourceError(
-                f"one trial needs {job.trial.n_workers} GPUs, the cluster has {gpus}; "
-                "set trial.use_gpu=false or add GPU nodes."
-            )
-        at_once = min(at_once, gpus // job.trial.n_workers)
-    if ray.cluster_resources().get(DRIVERS, 0) >= 1:
-        return {"cpu": 0, DRIVERS: 1}, at_once
-    if cpus <= threads * job.trial.n_workers:
-        raise ResourceError(
-            f"{job.trial.n_workers} workers take all {cpus} CPUs and leave none for the trial's driver; "
-            f"start Ray with --resources '{{\"{DRIVERS}\": 64}}' or set trial.n_workers=0."
-        )
-    return {"cpu": 1}, max(1, min(at_once, cpus // (threads * job.trial.n_workers + 1)))
+def _lost(error: Exception) -> str:
+    """The last line of an error of Ray's, or that a node has no relscale or another one."""
+    if missing := MISSING_CODE.search(str(error)):
+        return lacks_code(missing[0])
+    return str(error).strip().splitlines()[-1]
 
 
 def _quieten() -> None:

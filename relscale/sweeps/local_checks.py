@@ -24,8 +24,9 @@ from relscale.model.config import TextConfig
 from relscale.model.text import PACKAGED, TextEncoder
 from relscale.platform import storage
 from relscale.platform.errors import RelscaleError, ResourceError
+from relscale.platform.masking import masked
 from relscale.platform.progress import human_bytes
-from relscale.platform.tracking import Point, Tracker, TrackingConfig, check_tracking
+from relscale.platform.tracking import PORTS, Point, Tracker, TrackingConfig, check_tracking
 from relscale.sweeps.budget import Part, Plan
 from relscale.sweeps.config import CorpusConfig, StudyConfig
 from relscale.sweeps.grid import check_grid
@@ -151,17 +152,17 @@ def space(probe: Path, plan: Plan) -> Verdict:
 def tracking(config: TrackingConfig, probe: Path | None) -> Verdict:
     """Whether runs can be recorded; `probe` lies where the output goes, None if that cannot be written."""
     uri = config.uri or ""
-    if uri.startswith(("http://", "https://")):
+    if urllib.parse.urlsplit(uri).scheme.partition("+")[0] in PORTS:
         check_tracking(config)
         _record_a_point(config)
-        return "ok", f"MLflow at '{uri}' took a point (experiment 'relscale doctor')."
+        return "ok", f"MLflow at '{masked(uri)}' took a point (experiment 'relscale doctor')."
     if not uri:
         if probe is None:
             return "fail", "mlflow.db would lie in the output folder, which cannot be written."
         _lock(probe / "probe.db")
         return "ok", "runs go to mlflow.db in the output folder."
     if not uri.startswith("sqlite:///"):
-        return "warn", f"'{uri}' is neither a server nor sqlite:///FILE; it is not checked."
+        return "warn", f"'{masked(uri)}' is neither a server nor sqlite:///FILE; it is not checked."
     file = Path(urllib.parse.unquote(uri.removeprefix("sqlite:///")))
     if file.is_file():
         _lock(file)
@@ -180,9 +181,9 @@ def _record_a_point(config: TrackingConfig) -> None:
     except RelscaleError:
         raise
     except Exception as error:  # MLflow's own kinds, which only platform/tracking.py may know
-        reason = " ".join(str(error).split())[:200]
+        reason = masked(" ".join(str(error).split()))[:200]
         raise ResourceError(
-            f"MLflow at '{config.uri}' answers, but cannot be written ({reason}); mend the server."
+            f"MLflow at '{masked(config.uri)}' answers, but cannot be written ({reason}); mend the server."
         ) from error
 
 

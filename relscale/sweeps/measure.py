@@ -129,7 +129,7 @@ def with_store(sample: Sample, path: Path) -> Sample:
     """The sample with the cells and items of a token store's databases."""
     store = TokenStore.open(path)
     items = [0] * len(store.names)
-    for record in store.trainable:
+    for record in store.trainable[store.trainable["first"] < 0]:  # labels are asked for beside the cells
         items[record["database"]] += int(record["n_cells"])
     entries = read_json(path / "store.json")["databases"]
     return replace(sample, cells=tuple(entry["n_cells"] for entry in entries), items=tuple(items))

@@ -1,5 +1,7 @@
 """What `relscale plan` prints: trials, stages, storage, what a trial needs, and all of it in one sentence."""
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,14 +11,14 @@ from relscale.sweeps.budget import Plan
 from relscale.sweeps.summary import STYLE
 
 
-def plan_page(plan: Plan) -> RenderableType:
-    """Lay out a plan for a terminal."""
+def plan_page(plan: Plan, cost: Mapping[str, float] | None = None) -> RenderableType:
+    """Lay out a plan for a terminal; `cost` is {stage: dollars}, where prices are known."""
     return Group(
         *(trial_table(plan, variant) for variant in plan.samples),
-        stage_table(plan),
+        stage_table(plan, cost or {}),
         at_once_table(plan),
         *(Text(line) for line in notes(plan)),
-        Text(f"\n{sentence(plan)}", style="bold"),
+        Text(f"\n{sentence(plan)}{cost_sentence(cost) if cost else ''}", style="bold"),
     )
 
 
@@ -42,14 +44,15 @@ def trial_table(plan: Plan, variant: str) -> Table:
     return table
 
 
-def stage_table(plan: Plan) -> Table:
-    """Where the hours go, one thing at a time."""
+def stage_table(plan: Plan, cost: Mapping[str, float]) -> Table:
+    """Where the hours go, one thing at a time, and the dollars."""
     table = Table(title="Stages, one thing at a time", **STYLE)
-    for name in ("stage", "work", "time", "share"):
+    for name in ("stage", "work", "time", "share", *(["cost"] if cost else [])):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage in plan.stages:
         share = stage.hours / plan.hours
-        table.add_row(stage.name, stage.work, human_seconds(3600 * stage.hours), f"{share:.1%}")
+        dollars = [f"${cost[stage.name]:,.2f}"] if cost else []
+        table.add_row(stage.name, stage.work, human_seconds(3600 * stage.hours), f"{share:.1%}", *dollars)
     return table
 
 
@@ -100,6 +103,13 @@ def sentence(plan: Plan) -> str:
         f"{len(plan.trials)} trials ({seeds} seed{'s' if seeds > 1 else ''}) train on "
         f"{human_count(plan.new_tokens)} tokens{trunk} in {human_seconds(3600 * plan.hours)} one at a time, "
         f"the grid in {human_seconds(3600 * hours)} with {here}, and leave {human_bytes(total)}."
+    )
+
+
+def cost_sentence(cost: Mapping[str, float]) -> str:
+    """The total in dollars, and what is not in it."""
+    return (
+        f" Machines at work cost ${sum(cost.values()):,.2f}; the head, idle machines and storage come on top."
     )
 
 

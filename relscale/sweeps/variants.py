@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from relscale.generation.priors import find_prior
@@ -51,6 +52,12 @@ def variants(config: StudyConfig) -> list[Variant]:
     return [
         _variant(config, plain, dict(zip(axes, values, strict=True))) for values in product(*axes.values())
     ]
+
+
+def corpus_folder(config: StudyConfig, variant: Variant, out: Path) -> Path:
+    """Where a variant's databases lie: with the study's, unless it varies what makes them."""
+    own = variant.config.corpus
+    return out / ("corpus" if own == config.corpus else f"corpus-{own.fingerprint()[:8]}")
 
 
 def _variant(config: StudyConfig, plain: Mapping[str, Any], settings: Mapping[str, Any]) -> Variant:

@@ -18,7 +18,7 @@ import pandas as pd
 
 import relscale
 from relscale.analysis.baselines import Visibility
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.platform.dataflow import Receipt, Run
 from relscale.platform.errors import DataError
 from relscale.sweeps.trial import code_fingerprint, code_of
@@ -33,6 +33,8 @@ SCORING = (
 )  # fmt: skip
 """Modules of the analysis that decide a score."""
 _FILES = ("model.safetensors", "config.json")
+TOKENS, TRIALS = "store", "trials"
+"""Folders of an answer that are kept apart: the database's tokens, and the other networks' scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ def score_best(question: Question, checkpoint: Path) -> list[dict[str, Any]]:
     from relscale.analysis.zero_shot import evaluate_checkpoint
 
     folder, inputs = question.folder, question.inputs
+    remote.stage(folder)
     with storage.unless_current(
         folder / "inputs.json", {**inputs, "network": _digest(checkpoint)}, [folder / "scores.json"]
     ) as must_run:
@@ -107,6 +110,7 @@ def score_best(question: Question, checkpoint: Path) -> list[dict[str, Any]]:
                 context_seeds=question.context_seeds,
                 n_boot=question.n_boot,
             )
+    remote.publish(folder, leave_out=(TOKENS, TRIALS))
     scores: list[dict[str, Any]] = storage.read_json(folder / "scores.json")
     return [{**score, "code": inputs["code"]} for score in scores]
 
@@ -141,19 +145,25 @@ def score_networks(
         advance()
     for _ in run(partial(_score_one, question, todo), range(len(todo))):
         advance()
-    return {key: storage.read_json(_file(folder, key))["scores"] for key in wanted}
+    return {key: _read(_file(folder, key))["scores"] for key in wanted}
 
 
 def _file(folder: Path, key: str) -> Path:
-    return folder / "trials" / f"{key}.json"
+    return folder / TRIALS / f"{key}.json"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    remote.stage_file(file)
+    return dict(storage.read_json(file))
 
 
 def _answered(file: Path) -> str | None:
-    return storage.read_json(file)["inputs"] if file.is_file() else None
+    return storage.read_json(file)["inputs"] if remote.stage_file(file) else None
 
 
 def _digest(checkpoint: Path) -> str:
-    return _address({name: hashlib.sha256((checkpoint / name).read_bytes()).hexdigest() for name in _FILES})
+    digests = remote.digests(checkpoint)
+    return _address({name: digests[name] for name in _FILES})
 
 
 def _address(content: Mapping[str, Any]) -> str:
@@ -167,6 +177,7 @@ def _score_one(question: Question, todo: Sequence[tuple[Path, Path, str]], place
 
     checkpoint, file, address = todo[place]
     folder = question.folder
+    remote.stage(folder)
     source = open_dataset(question.source)
     predictor = load_predictor(
         checkpoint,
@@ -178,6 +189,7 @@ def _score_one(question: Question, todo: Sequence[tuple[Path, Path, str]], place
     tasks = [score["task"] for score in storage.read_json(folder / "scores.json")]
     entries = [_entry(question, predictor, source, task) for task in tasks]
     storage.write_json(file, {"inputs": address, "scores": entries})
+    remote.publish(file)
     return {"file": str(file)}
 
 

@@ -12,8 +12,8 @@ import relbench
 
 from relscale.generation.autocomplete import autocomplete_tasks
 from relscale.generation.config import GeneratorConfig
-from relscale.generation.database import Database, Table, generate_database
-from relscale.generation.writer import TaskTables, write_database
+from relscale.generation.database import Database, Table, TaskTables, generate_database
+from relscale.generation.writer import write_database
 from relscale.model.config import SamplerConfig, TextConfig
 from relscale.model.items import training_items
 from relscale.model.sampler import sample_contexts

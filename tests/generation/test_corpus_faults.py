@@ -81,6 +81,7 @@ def test_killed_workers_change_nothing(tmp_path: Path, ray_session: None, undist
     assert not (tmp_path / "out" / "drafts").exists()
 
 
+@pytest.mark.cluster
 @pytest.mark.ray
 def test_a_seed_that_always_kills_its_worker_ends_the_job(tmp_path: Path, ray_session: None) -> None:
     message = f"the process that makes 'plurel-3' has died {MAX_DEATHS} times"
@@ -92,6 +93,7 @@ def test_a_seed_that_always_kills_its_worker_ends_the_job(tmp_path: Path, ray_se
     assert set(files(tmp_path / "databases")) >= kept | {"plurel-3"}
 
 
+@pytest.mark.cluster
 @pytest.mark.ray
 def test_a_killed_driver_changes_nothing(tmp_path: Path, undisturbed: dict) -> None:
     out = tmp_path / "out"

@@ -11,8 +11,8 @@ import relbench
 from relbench.manifest import DatasetManifest, TaskManifest, validate_dataset_manifest
 
 from relscale.generation.config import GeneratorConfig
-from relscale.generation.database import generate_database
-from relscale.generation.writer import TaskTables, write_database
+from relscale.generation.database import TaskTables, generate_database
+from relscale.generation.writer import write_database
 from relscale.platform.storage import digest_files
 
 SMALL = GeneratorConfig(num_tables=(3, 4), rows_entity=(30, 40), rows_activity=(60, 90), num_columns=(3, 6))

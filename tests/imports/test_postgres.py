@@ -1,14 +1,11 @@
 """A PostgreSQL database, served for the test where it is installed, imports by its catalogue."""
 
-import os
-import pwd
-import shutil
-import subprocess
+import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import relbench
+from servers import Absent, postgresql
 
 SCHEMA = """
 CREATE SCHEMA side;
@@ -26,38 +23,17 @@ INSERT INTO line SELECT 'EU', 51 - i, 'item' FROM generate_series(1, 50) i;
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The URL of a server that lives for the test; skips where there is none to start."""
-    pytest.importorskip("psycopg", reason="the extra relscale[sql] is not installed")
-    found = [str(path.parent) for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    path = os.pathsep.join([*found, os.environ["PATH"]])
-    if shutil.which("initdb", path=path) is None:
-        pytest.skip("PostgreSQL's server programs are not installed")
-    folder = tmp_path_factory.mktemp("postgres", numbered=True)
-    user: dict[str, str] = {}
-    if os.getuid() == 0:  # the server refuses to run as root
+    psycopg = pytest.importorskip("psycopg", reason="the extra relscale[sql] is not installed")
+    with contextlib.ExitStack() as running:
         try:
-            account = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-        user = {"user": "postgres"}
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
-
-    def run(*words: str, **options: object) -> None:
-        command = [str(shutil.which(words[0], path=path)), *words[1:]]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **user, **options)  # type: ignore[call-overload]
-
-    data = str(folder / "data")
-    run("initdb", "-D", data, "-U", "ann", "-A", "trust", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run("pg_ctl", "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start")
-    try:
-        run("psql", "-h", str(folder), "-U", "ann", "-d", "postgres", "-q", input=SCHEMA, text=True)
-        yield f"postgresql://ann:s3cret@/postgres?host={folder}"
-    finally:
-        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+            url = running.enter_context(postgresql())
+        except Absent as absent:
+            pytest.skip(str(absent))
+        with psycopg.connect(url) as connection:
+            connection.execute(SCHEMA)
+        yield url
 
 
 def test_keys_and_types_come_from_the_catalogue(server, imported):
@@ -73,4 +49,5 @@ def test_keys_and_types_come_from_the_catalogue(server, imported):
     assert order["total"].tolist() == [1.5 * i for i in range(1, 51)]
     assert database["Customer"].df["vip"].sum() == 2
     assert database["line"].df["region_no"].tolist() == list(range(50))
-    assert "s3cret" not in str(report) and report["source"].startswith("postgresql+psycopg://ann:***@")
+    password = server.split(":")[2].split("@")[0]
+    assert password not in str(report) and report["source"].startswith("postgresql+psycopg://ann:***@")

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from relscale.platform.cluster import available_cpus, connect, node_resources, on_each_node
+from relscale.platform.cluster import connect, node_resources, on_each_node
 from relscale.platform.errors import ResourceError
 
 
@@ -27,7 +27,7 @@ def test_a_connected_process_keeps_its_connection(ray_session):
     import ray
 
     with connect("127.0.0.1:9"):
-        assert available_cpus() == 2
+        assert ray.cluster_resources()["CPU"] == 2
     assert ray.is_initialized()
 
 

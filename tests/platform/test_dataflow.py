@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+import relscale
 from relscale.platform.dataflow import TASKS_PER_CPU, _call, map_keys, map_keys_here, peak_mb
 from relscale.platform.errors import DataError
 
@@ -49,7 +50,7 @@ def test_a_call_has_one_thread():
     assert np.ones((2, 2)).sum() == 4  # a BLAS is loaded
     with threadpool_limits(limits=2):
         assert 2 in threads(0)["threads"]
-        result = _call(threads, 0)
+        result = _call(threads, 0, relscale.__version__)
     assert set(result["receipt"]["threads"]) == {1}
     assert result["cost"]["seconds"] < 60 < result["cost"]["peak_mb"]
 

@@ -31,6 +31,7 @@ def test_the_grid_fills_up(tmp_path):
     assert note == "2/8 trials, N=2 S=1,000 seed=1: held-out loss 0.3000"
     display.hear("4-2000-0", {"tokens": 1000, "loss": 0.5})
     display.hear("4-1000-0", {"failed": "the loss is nan"})
+    assert display.states() == {"waiting": 4, "running": 1, "done": 2, "failed": 1}
     text = shown(display)
     assert "0.3500" in text and "/2" not in text, "a point with all its seeds has a plain mean"
     assert "25%" in text and "failed" in text and "·" in text

@@ -68,9 +68,9 @@ def test_a_finished_trial_returns_at_once(job):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trial": {"n_workers": 3}}, "one trial needs 1 CPUs x 3 workers, the cluster has 2"),
-        ({"trial": {"n_workers": 1, "use_gpu": True}}, "one trial needs 1 GPUs, the cluster has 0"),
-        ({"trial": {"n_workers": 2}}, "leave none for the trial's driver"),
+        ({"trial": {"n_workers": 3}}, "a trial needs 3 x 1 CPU, and one 'trial_driver' (or a CPU)"),
+        ({"trial": {"n_workers": 1, "use_gpu": True}}, "set trial.use_gpu=false, or add GPU nodes"),
+        ({"trial": {"n_workers": 2}}, "spares drivers a CPU"),
     ],
 )
 def test_a_trial_that_can_never_run_is_refused(job, tmp_path, changes, message):
@@ -112,9 +112,14 @@ def test_a_sweep_ends_at_its_time_and_goes_on_later(job, tmp_path):
 
 
 def test_waiting_for_a_place_ends_with_what_is_waited_for():
-    watch = _Watch(LIMITS.replace(max_pending_minutes=2), "1 GPU, 4 cpu", now=0.0)
+    said: list[str] = []
+    watch = _Watch(LIMITS.replace(max_pending_minutes=2), "1 GPU, 4 cpu", now=0.0, explain=said.append)
     watch.look(placed=True, now=100.0)
+    watch.look(placed=False, now=159.0)
+    assert said == []
+    watch.look(placed=False, now=161.0)
     watch.look(placed=False, now=219.0)
+    assert said == ["no trial has a place since 61 s: one asks for 1 GPU, 4 cpu"]
     assert not watch.stop_all()
     watch.look(placed=False, now=221.0)
     assert watch.stop_all()

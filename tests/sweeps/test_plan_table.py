@@ -30,9 +30,9 @@ def plan(**training):
     return plan_study(config, [part], here=2)
 
 
-def shown(priced) -> str:
+def shown(priced, cost=None) -> str:
     page = io.StringIO()
-    Console(file=page, width=100).print(plan_page(priced))
+    Console(file=page, width=100).print(plan_page(priced, cost))
     return " ".join(page.getvalue().split())
 
 
@@ -52,3 +52,11 @@ def test_the_totals_in_a_sentence():
     assert "with 2 at once, as here, and leave" in sentence(plan())
     branches = sentence(plan(schedule="wsd-branch", warmup_steps=10))
     assert "train on 21.5 M tokens (16% fewer than without shared trunks)" in branches
+
+
+def test_dollars_are_told_where_prices_are_known():
+    cost = {"generate": 0.5, "tokenize": 0.25, "train": 1234.5, "score": 2.0}
+    text = shown(plan(), cost)
+    assert "train 25.6 M tokens 5.6 h" in text and "$1,234.50" in text
+    assert "Machines at work cost $1,237.25; the head, idle machines and storage come on top." in text
+    assert "$" not in shown(plan())

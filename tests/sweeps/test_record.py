@@ -1,12 +1,13 @@
 """A sweep's runs in MLflow: over several attempts, while the server is away, and what they say."""
 
 import math
+import threading
 
 import pytest
 from mlflow import MlflowClient
 
 from relscale.platform.errors import ResourceError
-from relscale.platform.tracking import Tracker, TrackingConfig
+from relscale.platform.tracking import Point, Tracker, TrackingConfig
 from relscale.sweeps import record as module
 from relscale.sweeps.grid import Trial
 from relscale.sweeps.record import SweepRecord, fit_points
@@ -68,6 +69,7 @@ def test_lines_that_the_server_misses_wait_and_follow(tracker, monkeypatch, caps
         patch.setattr(tracker, "log_points", away)
         for tokens in (128, 256, 384):
             record.trial_lines(TRIAL, [line(tokens)])
+            record._finish_sending()
     assert len(sends) == 1, "a server that is away is not asked again for every line"
     assert capsys.readouterr().out.count("MLflow is away. Training goes on") == 1
     record.trial_lines(TRIAL, [line(512)])
@@ -78,6 +80,23 @@ def test_lines_that_the_server_misses_wait_and_follow(tracker, monkeypatch, caps
     record.trial_result(TRIAL, DONE)
     steps = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
     assert steps == [128, 256, 384, 512]
+
+
+def test_training_does_not_wait_for_a_slow_server(tracker, monkeypatch):
+    record = SweepRecord(tracker, "slow", "sweep", {})
+    answer, sent = threading.Event(), []
+
+    def slow(_: str, points: list[Point]) -> None:
+        answer.wait(60)
+        sent.append([point.tokens for point in points if point.metric == "train_loss"])
+
+    monkeypatch.setattr(tracker, "log_points", slow)
+    for tokens in (128, 256, 384):
+        record.trial_lines(TRIAL, [line(tokens)])
+    assert not sent, "the lines were taken before the server answered"
+    answer.set()
+    record.trial_result(TRIAL, DONE)
+    assert sent[:2] == [[128], [256, 384]], "lines that come meanwhile go out together"
 
 
 def test_only_numbers_that_the_fit_has_become_metrics():
