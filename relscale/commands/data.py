@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from relscale.commands.options import Config, Out, Set, load_study
+from relscale.commands.options import Config, Out, Set, load_study, sends_results
+from relscale.platform import remote
 from relscale.platform.errors import DataError
+from relscale.platform.image import place, reworded
 
 
 def generate(
@@ -22,6 +24,12 @@ def generate(
     sql_schema: Annotated[
         Path | None,
         typer.Option("--sql-schema", metavar="FILE", help="Tables from CREATE TABLE, not random ones."),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", metavar="PATH", help="Tables like those of a RelBench folder, by aggregates."
+        ),
     ] = None,
     tasks: Annotated[
         bool | None,
@@ -43,12 +51,23 @@ def generate(
         from relscale.generation.sql_schema import with_sql_schema
 
         generator = with_sql_schema(generator, sql_schema)
+    if recipe is not None:
+        from relscale.imports.recipe import with_recipe
+
+        generator = with_recipe(generator, recipe)
     from relscale.generation.corpus import corpus_sentence, generate_corpus, reporter
     from relscale.generation.priors import find_prior
+    from relscale.platform import metrics
     from relscale.platform.dataflow import on_cluster
     from relscale.platform.progress import bar, console
+    from relscale.platform.spending import watched
 
-    with on_cluster(study.cluster) as run, bar("generate", num_databases, "databases") as advance:
+    with (
+        on_cluster(study.cluster) as run,
+        metrics.of_study(study.name),
+        watched(study.cluster.dollars_per_hour, out),
+        bar("generate", num_databases, "databases") as advance,
+    ):
         index = generate_corpus(
             out,
             find_prior(study.corpus.prior),
@@ -60,14 +79,26 @@ def generate(
             progress=reporter(advance),
             run=run,
         )
-    console.print(f"{corpus_sentence(index)} under {out}/databases.")
+    console.print(f"{corpus_sentence(index)} under {remote.shown(out)}/databases.")
 
 
+@sends_results()
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A RelBench 3 database folder, or a corpus of them.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="A RelBench 3 database folder, or a corpus of them.", parser=place
+        ),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder of the page [default: runs/inspect/NAME]."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder of the page [default: runs/inspect/NAME].",
+            parser=place,
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -75,7 +106,9 @@ def inspect(
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="CORPUS_OR_FILE", help="Second corpus, or a page's statistics.parquet."),
+        typer.Option(
+            metavar="CORPUS_OR_FILE", help="Second corpus, or a page's statistics.parquet.", parser=place
+        ),
     ] = None,
     config: Config = None,
     set_: Set = None,
@@ -95,14 +128,16 @@ def inspect(
         page = inspect_path(
             path, out, limit=limit or study.analysis.inspected_databases, against=against, progress=progress
         )
-    console.print(f"page {page}", soft_wrap=True)
+    console.print(f"page {reworded(str(page))}", soft_wrap=True)
 
 
 def tokenize(
     out: Out,
     corpus: Annotated[
         Path | None,
-        typer.Option("--corpus", metavar="DIR", help="A corpus, or one RelBench 3 database folder."),
+        typer.Option(
+            "--corpus", metavar="DIR", help="A corpus, or one RelBench 3 database folder.", parser=place
+        ),
     ] = None,
     verify: Annotated[
         bool,
@@ -137,15 +172,18 @@ def tokenize(
         with stages("verify") as progress:
             verify_store(store, progress)
     note = ", every file as it was written" if verify else ""
-    console.print(f"{len(store.names)} databases in {out}, fingerprint {store.fingerprint}{note}.")
+    console.print(
+        f"{len(store.names)} databases in {remote.shown(out)}, fingerprint {store.fingerprint}{note}."
+    )
 
 
 def _database_folders(corpus: Path) -> list[Path]:
     """The databases of a corpus in the order of its index, or the one database that `corpus` is."""
+    if remote.origin(corpus) and remote.committed(corpus):
+        return [corpus]
     if (corpus / "manifest.yaml").is_file():
         return [corpus]
-    index = corpus / "index.parquet"
-    if not index.is_file():
+    if not remote.stage_file(corpus / "index.parquet"):
         raise DataError(
             f"'{corpus}' is neither a corpus (no index.parquet) nor a RelBench 3 folder (no manifest.yaml); "
             "make one with `relscale generate`."

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
-from relscale.commands.options import Out, Set
+from relscale.commands.options import Out, Set, sends_results
+from relscale.platform.image import reworded
 
 
+@sends_results()
 def import_(
     source: Annotated[
         str,
@@ -40,4 +42,5 @@ def import_(
 
     config = with_columns_to_complete(load_config(ImportConfig, config_file, set_), complete or [])
     console.print(shown(import_database(source, out, config)))
-    console.print(f"database {out}, report {out / 'import.json'}", soft_wrap=True)
+    database, report = reworded(str(out)), reworded(str(out / "import.json"))
+    console.print(f"database {database}, report {report}", soft_wrap=True)

@@ -231,6 +231,12 @@ class ColumnPrior(Config):
     """Probability that they are reversed after that."""
 
 
+def check_splits(val_split: float, test_split: float) -> None:
+    """ValueError unless validation begins before test."""
+    if val_split >= test_split:
+        raise ValueError(f"val_split {val_split} is not below test_split {test_split}; swap them")
+
+
 class GeneratorConfig(Config):
     """The whole prior: a database is a function of (seed, GeneratorConfig)."""
 
@@ -284,10 +290,7 @@ class GeneratorConfig(Config):
 
     @model_validator(mode="after")
     def _times_fit(self) -> "GeneratorConfig":
-        if self.val_split >= self.test_split:
-            raise ValueError(
-                f"val_split {self.val_split} is not below test_split {self.test_split}; swap them"
-            )
+        check_splits(self.val_split, self.test_split)
         if (self.time_window[1] - self.time_window[0]).days < 2:
             raise ValueError("time_window is shorter than two days; widen it")
         return self

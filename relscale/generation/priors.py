@@ -8,6 +8,8 @@ from typing import Any
 from relscale.generation.ablations import SingleTableConfig, generate_independent, generate_single_table
 from relscale.generation.config import PRESETS, GeneratorConfig
 from relscale.generation.database import GENERATOR_VERSION, Database, generate_database
+from relscale.generation.events.config import EVENTS_PRESETS, EventsConfig
+from relscale.generation.events.database import EVENTS_VERSION, generate_events
 from relscale.platform.config import Config
 from relscale.platform.errors import ConfigError
 
@@ -79,6 +81,13 @@ PRIORS: dict[str, Prior] = {
             config=SingleTableConfig,
             presets={name: _single_table(preset) for name, preset in PRESETS.items()},
             version=GENERATOR_VERSION,
+        ),
+        Prior(
+            name="relational-events",
+            generate=generate_events,
+            config=EventsConfig,
+            presets=EVENTS_PRESETS,
+            version=EVENTS_VERSION,
         ),
     )
 }

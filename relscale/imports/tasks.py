@@ -11,9 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relscale.generation.database import Database, Table
+from relscale.generation.database import Database, Table, TaskTables
 from relscale.generation.labels import label_tables, relbench_task
-from relscale.generation.writer import TaskTables
 from relscale.imports.config import TaskConfig
 from relscale.imports.leaks import check_window, giving_away
 from relscale.imports.names import plain_names

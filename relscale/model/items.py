@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -57,9 +57,9 @@ class ItemSequence(Protocol):
 class TrainingItems:
     """An endless sequence of training items, each a function of (seed, its number) alone.
 
-    Every non-null cell of every number or boolean feature column is equally likely, so columns are drawn
-    in proportion to their rows, as in PluRel (arXiv:2602.04029); drawing is with replacement, which
-    differs from PluRel's shuffled epochs only where a run sees most cells of a corpus.
+    Every non-null cell of every column is equally likely, so columns are drawn in proportion to their
+    rows, as in PluRel (arXiv:2602.04029); drawing is with replacement, which differs from PluRel's
+    shuffled epochs only where a run sees most cells of a corpus.
     """
 
     store: TokenStore
@@ -67,6 +67,8 @@ class TrainingItems:
     key: int
     database: np.ndarray
     column: np.ndarray
+    first: np.ndarray
+    """int64 [n_columns]: the row of a label column's first cell; -1 of a feature column."""
     ends: np.ndarray
     """int64 [n_columns]: running sum of the columns' cells."""
 
@@ -83,48 +85,110 @@ class TrainingItems:
 
     def locate(self, start: int, count: int) -> Items:
         """Items number start .. start + count - 1; a longer range begins with the same items."""
-        draw = uniform(self.key, np.arange(start, start + count, dtype=np.uint64)) * self.n_cells
-        cell = draw.astype(np.int64)
+        return self.at(np.arange(start, start + count, dtype=np.uint64))
+
+    def at(self, numbers: np.ndarray) -> Items:
+        """The items of those numbers, uint64 [n]."""
+        cell = (uniform(self.key, numbers) * self.n_cells).astype(np.int64)
         place = np.searchsorted(self.ends, cell, side="right")
         rank = cell - np.where(place > 0, self.ends[place - 1], 0)
         database, column = self.database[place], self.column[place]
-        node = np.empty(count, np.int64)
-        for index in np.unique(database):
-            here = np.flatnonzero(database == index)
+        node = self.first[place] + rank
+        of_feature = self.first[place] < 0
+        for index in np.unique(database[of_feature]):
+            here = np.flatnonzero((database == index) & of_feature)
             arrays = self.store.database(self.names[index]).arrays
             node[here] = arrays.column_rows[arrays.column_ptr[column[here]] + rank[here]]
         return Items(database=database, column=column, node=node)
 
 
-def training_items(store: TokenStore, names: Sequence[str], seed: int) -> TrainingItems:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedItems:
+    """Items of feature columns, a share of them replaced by labels of forecast tasks."""
+
+    features: TrainingItems
+    labels: TrainingItems
+    label_share: float
+    key: int
+
+    @property
+    def store(self) -> TokenStore:
+        """Where the cells are."""
+        return self.features.store
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The databases that `Items.database` indexes."""
+        return self.features.names
+
+    def cells_per_database(self) -> np.ndarray:
+        """int64 [n_names]: cells of each database that can be drawn."""
+        return self.features.cells_per_database() + self.labels.cells_per_database()
+
+    def locate(self, start: int, count: int) -> Items:
+        """Items number start .. start + count - 1; a longer range begins with the same items."""
+        numbers = np.arange(start, start + count, dtype=np.uint64)
+        is_label = uniform(self.key, numbers) < self.label_share
+        result = items_of(*np.zeros((3, count), np.int64))
+        for where, source in ((~is_label, self.features), (is_label, self.labels)):
+            part = source.at(numbers[where])
+            for field in fields(Items):
+                getattr(result, field.name)[where] = getattr(part, field.name)
+        return result
+
+
+def training_items(
+    store: TokenStore, names: Sequence[str], seed: int, *, label_share: float = 0.0
+) -> TrainingItems | MixedItems:
     """The training items of some databases of a store.
+
+    Parameters
+    ----------
+    label_share : of the items that are labels of forecast tasks' train splits, where the databases have any.
 
     Raises
     ------
     DataError : no database has a number or boolean feature column with two different values.
     """
     database, columns = _trainable_columns(store, names)
-    if not len(columns):
+    is_label = columns["first"] >= 0
+    if is_label.all():
         raise DataError(
             f"none of the {len(names)} databases has a number or boolean column with two different values, "
             "so there is nothing to train on; add databases."
         )
-    return TrainingItems(
-        store=store,
-        names=tuple(names),
-        key=integer(seed, Purpose.ITEMS),
-        database=database,
-        column=columns["column"],
-        ends=np.cumsum(columns["n_cells"]),
+
+    def of(which: np.ndarray, *address: int) -> TrainingItems:
+        return TrainingItems(
+            store=store,
+            names=tuple(names),
+            key=integer(seed, Purpose.ITEMS, *address),
+            database=database[which],
+            column=columns["column"][which],
+            first=columns["first"][which],
+            ends=np.cumsum(columns["n_cells"][which]),
+        )
+
+    if not label_share or not is_label.any():
+        return of(~is_label)
+    return MixedItems(
+        features=of(~is_label),
+        labels=of(is_label, 1),
+        label_share=label_share,
+        key=integer(seed, Purpose.ITEMS, 2),
     )
 
 
-def check_training_context(store: TokenStore, names: Sequence[str], context_length: int) -> None:
+def check_training_context(
+    store: TokenStore, names: Sequence[str], context_length: int, *, label_share: float = 0.0
+) -> None:
     """ConfigError if a row that training may start from has more cells than a context holds.
 
     All cells of the row count, those that a task hides too.
     """
     database, columns = _trainable_columns(store, names)
+    if not label_share:
+        database, columns = database[columns["first"] < 0], columns[columns["first"] < 0]
     if len(columns) and columns["row_width"].max() > context_length:
         widest = int(columns["row_width"].argmax())
         owner = store.database(names[database[widest]])

@@ -68,7 +68,8 @@ class KnownItems:
 
 
 def has_forecast_tasks(store: TokenStore) -> bool:
-    """Whether a database of the store has label tables, as real ones do and generated ones do not."""
+    """Whether a database of the store has label tables, as real ones do, and of priors
+    those that ask what comes next."""
     return any(not task.is_autocomplete for name in store.names for task in store.database(name).tasks)
 
 

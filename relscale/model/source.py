@@ -1,7 +1,7 @@
 """Reading a RelBench 3 folder: tables with checked keys and times."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from relscale.model.context import MAX_PARENTS
 from relscale.model.mapping import NO_TIME
 from relscale.model.tasks import SPLITS, TaskSpec, read_tasks
+from relscale.platform import remote
 from relscale.platform.errors import DataError
-from relscale.platform.storage import digest_files
+from relscale.platform.storage import digest_files, digest_of
 
 if TYPE_CHECKING:
     from relbench.manifest import DatasetManifest, TableSpec
@@ -58,18 +59,36 @@ class SourceDatabase:
 
 
 def database_name(folder: Path) -> str:
-    """Name in the manifest; DataError if there is no manifest or the name cannot be a folder's."""
-    name = _manifest(folder).name
+    """Name in the manifest; DataError if there is no manifest or the name cannot be a folder's.
+
+    Of a database on a store only what its record says of it is read.
+    """
+    name = (remote.about(folder) or {}).get("name")
+    if name is None:
+        remote.stage(folder, only=("manifest.yaml",))
+        name = _manifest(folder).name
     if not name or "/" in name or name.startswith("."):
         raise DataError(f"'{folder}/manifest.yaml' gives the database the name '{name}'; use a plain word.")
     return name
 
 
 def source_digest(folder: Path) -> str:
-    """SHA-256 of everything that the tokens of a RelBench 3 folder depend on."""
-    parts = [hashlib.sha256((folder / "manifest.yaml").read_bytes()).hexdigest()]
-    parts += [digest_files(folder / part) for part in ("db", "tasks")]
+    """SHA-256 of everything that the tokens of a RelBench 3 folder depend on.
+
+    Of a database on a store it is known from the record.
+    """
+    if remote.origin(folder):
+        files = remote.digests(folder)
+        parts = [files["manifest.yaml"], *(digest_of(_below(part, files)) for part in ("db", "tasks"))]
+    else:
+        parts = [hashlib.sha256((folder / "manifest.yaml").read_bytes()).hexdigest()]
+        parts += [digest_files(folder / part) for part in ("db", "tasks")]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _below(part: str, files: Mapping[str, str]) -> dict[str, str]:
+    prefix = f"{part}/"
+    return {name.removeprefix(prefix): value for name, value in files.items() if name.startswith(prefix)}
 
 
 def read_database(folder: Path) -> SourceDatabase:

@@ -12,13 +12,15 @@
 
 One file per database and a bounded number of open ones keep a store of a thousand databases within the
 usual limit of open files. Training starts from `trainable.npy`; a database's own description is read when
-the first of its rows is drawn.
+the first of its rows is drawn. STORE may be the image of a storage URI: what is shared is brought to this
+node when it is first used, and a database when it is asked for, once for all processes of the node.
 """
 
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,17 +31,23 @@ import numpy as np
 from relscale.model.context import SemType
 from relscale.model.mapping import NO_TIME, DatabaseArrays, map_array, map_arrays
 from relscale.model.tasks import TaskSpec
+from relscale.platform import remote
 from relscale.platform.errors import DataError, ResumeError
 from relscale.platform.storage import read_json
 
 __all__ = ["FORMAT", "NO_TIME", "ColumnInfo", "DatabaseStore", "TableInfo", "TokenStore"]
 
-FORMAT = 2
+FORMAT = 3
+TO_TRAIN_ON = ("meta.json", "arrays.bin")
+"""Files of a database that are read once its strings are in the shared table."""
 MAX_OPEN = 256
 """Databases of a store that are mapped at once."""
-TRAINABLE = np.dtype([("database", "<i4"), ("column", "<i4"), ("n_cells", "<i8"), ("row_width", "<i4")])
-"""A column that training may ask for: place of its database in the store, its number there, its cells, and
-the most cells that a row of its table has."""
+TRAINABLE = np.dtype(
+    [("database", "<i4"), ("column", "<i4"), ("n_cells", "<i8"), ("row_width", "<i4"), ("first", "<i8")]
+)
+"""A column that training may ask for: place of its database in the store, its number there, its cells, the
+most cells that a row of its table has, and of the labels of a forecast task the first row of the train split
+(-1 of a feature column, whose rows are in `column_rows`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +167,6 @@ class TokenStore:
         """Its name and fingerprint."""
         self.fingerprint = store_fingerprint(manifest)
         """Changes with the databases' content, their order, the encoder and the format."""
-        self._shared = path / "shared" / self.fingerprint
         self._strings = np.cumsum([0] + [entry["n_strings"] for entry in manifest["databases"]])
         self._places = {name: place for place, name in enumerate(self.names)}
         self._manifest = manifest
@@ -175,7 +182,7 @@ class TokenStore:
         DataError : no finished store at `path`. ResumeError : written in another format.
         """
         path = Path(path)
-        if not (path / "store.json").is_file():
+        if not remote.stage_file(path / "store.json"):
             raise DataError(
                 f"'{path}' is not a finished token store (no store.json); run `relscale tokenize`."
             )
@@ -198,8 +205,27 @@ class TokenStore:
         if name not in self._databases:
             place = self.place(name)
             text_rows = self._text_rows[self._strings[place] : self._strings[place + 1]]
-            self._databases[name] = DatabaseStore(self.path / "databases" / name, text_rows, self)
+            self._databases[name] = DatabaseStore(self._stage(name, TO_TRAIN_ON), text_rows, self)
         return self._databases[name]
+
+    def bring(self, names: Sequence[str], only: Sequence[str] = TO_TRAIN_ON) -> None:
+        """Bring these databases of an image to this node, several at once, before they are used."""
+        if remote.origin(self.path) is None:
+            return
+        with ThreadPoolExecutor(remote.AT_ONCE) as threads:
+            list(threads.map(lambda name: self._stage(name, only), names))
+
+    def _stage(self, name: str, only: Sequence[str]) -> Path:
+        folder = self.path / "databases" / name
+        files = self._manifest["databases"][self.place(name)]["files"]
+        remote.stage(folder, only, {file: files[file] for file in only})
+        return folder
+
+    @cached_property
+    def _shared(self) -> Path:
+        folder = self.path / "shared" / self.fingerprint
+        remote.stage(folder, known=self._manifest["files"])
+        return folder
 
     def opened(self, database: DatabaseStore) -> DatabaseArrays:
         """The arrays of a database, mapped now or still; the longest unused of many is let go."""

@@ -4,6 +4,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,7 +28,7 @@ from relscale.model.store import (
     store_fingerprint,
 )
 from relscale.model.text import TextEncoder
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.platform.dataflow import Receipt, Run, map_keys, map_keys_here
 from relscale.platform.errors import DataError, ResumeError
 
@@ -49,7 +50,8 @@ def tokenize_folders(
     """Tokenize RelBench 3 databases, with their task tables, into the token store `out`.
 
     Work that an earlier, interrupted call finished is kept, and a finished store may be given more
-    databases. The result does not depend on interruptions or on `run`.
+    databases. The result does not depend on interruptions or on `run`. Folders may be images of storage URIs:
+    a task brings its database here and sends its tokens there, and this process what is shared.
 
     Parameters
     ----------
@@ -78,18 +80,22 @@ def tokenize_folders(
         "databases": receipts,
     }
     shared = out / "shared" / store_fingerprint(manifest)
-    if not shared.is_dir():
+    if not remote.committed(shared):
         _write_shared(out, shared, names, encoder, progress)
-    manifest["files"] = _digests(shared)
+        remote.publish(shared)
+    manifest["files"] = remote.digests(shared)
     if not (out / "store.json").is_file() or storage.read_json(out / "store.json") != manifest:
         storage.write_json(out / "store.json", manifest)
-    for old in {*(out / "shared").iterdir(), out / "parts"} - {shared}:
-        shutil.rmtree(old, ignore_errors=True)
+        remote.publish(out / "store.json")
+    for old in {*remote.names(out / "shared")} - {shared.name}:
+        remote.remove(out / "shared" / old)
+    shutil.rmtree(out / "parts", ignore_errors=True)
     return TokenStore.open(out)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    names = [database_name(folder) for folder in folders]
+    with ThreadPoolExecutor(remote.AT_ONCE) as threads:
+        names = list(threads.map(database_name, folders))
     for place, name in enumerate(names):
         if name in names[:place]:
             first = folders[names.index(name)]
@@ -103,7 +109,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _check_earlier(out: Path, names: Sequence[str], encoder: TextEncoder) -> None:
     """ResumeError if `out` holds a finished store that this call would not merely extend."""
-    if not (out / "store.json").is_file():
+    if not remote.stage_file(out / "store.json"):
         return
     manifest = storage.read_json(out / "store.json")
     check_format(out, manifest)
@@ -125,14 +131,16 @@ def _tokenize_each(
 ) -> list[Receipt]:
     """Receipts in the order of `folders`; databases that are done are only compared with their source."""
     work = partial(_tokenize_one, [str(folder) for folder in folders], str(out))
-    done = [key for key, name in enumerate(names) if (out / "databases" / name).is_dir()]
+    tokenized = {*remote.names(out / "databases")}
+    done = [key for key, name in enumerate(names) if name in tokenized]
     todo = sorted(set(range(len(folders))) - set(done))
     run = run or (map_keys_here if len(todo) <= 1 else map_keys)
     receipts = {}
-    for key, receipt in chain(map_keys_here(work, done), run(work, todo)):
-        receipts[key] = receipt
-        if progress is not None:
-            progress("databases", len(receipts), len(folders))
+    with ThreadPoolExecutor(remote.AT_ONCE) as threads:
+        for key, receipt in chain(zip(done, threads.map(work, done), strict=True), run(work, todo)):
+            receipts[key] = receipt
+            if progress is not None:
+                progress("databases", len(receipts), len(folders))
     return [receipts[key] for key in range(len(folders))]
 
 
@@ -143,23 +151,43 @@ def _tokenize_one(folders: Sequence[str], out: str, key: int) -> Receipt:
 def _database_receipt(folder: Path, out: Path) -> Receipt:
     name, digest = database_name(folder), source_digest(folder)
     final = out / "databases" / name
-    if not final.is_dir():
-        content = database_content(read_database(folder))
-        with storage.new_folder(final) as draft:
-            pq.write_table(pa.table({"string": content.strings}), draft / "strings.parquet")
-            layout = write_arrays(draft / "arrays.bin", content.arrays)
-            meta = {"format": FORMAT, "digest": digest, **content.meta, "arrays": layout}
-            storage.write_json(draft / "meta.json", {**meta, "files": _digests(draft)})
-    meta = read_meta(final)
-    check_format(final, meta)
-    if meta["digest"] != digest:
+    receipt = remote.about(final)
+    if receipt is None:
+        remote.drop(final)  # of a process that was killed before it had sent it
+        was_here = folder.is_dir()
+        if not final.is_dir():
+            _write_database(folder, digest, final)
+        receipt = _read_receipt(name, final)
+        remote.publish(final, about=receipt)
+        remote.drop(final)
+        if not was_here:
+            remote.drop(folder)
+    check_format(final, receipt)
+    if receipt["digest"] != digest:
         raise ResumeError(
             f"'{final}' was made from other content than '{folder}' has now; tokenize into a new folder."
         )
+    return {key: value for key, value in receipt.items() if key != "format"}
+
+
+def _write_database(folder: Path, digest: str, final: Path) -> None:
+    remote.stage(folder)
+    content = database_content(read_database(folder))
+    with storage.new_folder(final) as draft:
+        pq.write_table(pa.table({"string": content.strings}), draft / "strings.parquet")
+        layout = write_arrays(draft / "arrays.bin", content.arrays)
+        meta = {"format": FORMAT, "digest": digest, **content.meta, "arrays": layout}
+        storage.write_json(draft / "meta.json", {**meta, "files": _digests(draft)})
+
+
+def _read_receipt(name: str, final: Path) -> Receipt:
+    """What the store's manifest says of a tokenized database, and its format."""
+    meta = read_meta(final)
+    check_format(final, meta)
     # Hashes of the arrays are those of when they were written: damage since then is found.
     files = {**meta["files"], "meta.json": file_digest(final / "meta.json")}
     counts = {"n_strings": meta["n_strings"], "n_cells": meta["n_cells"]}
-    return {"name": name, "digest": digest, **counts, "files": files}
+    return {"format": FORMAT, "name": name, "digest": meta["digest"], **counts, "files": files}
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -171,6 +199,9 @@ def _write_shared(
 ) -> None:
     """Write the union of the databases' strings, their vectors, each database's place in it, and all
     trainable columns."""
+    stage = partial(remote.stage, only=("strings.parquet", "meta.json"))
+    with ThreadPoolExecutor(remote.AT_ONCE) as threads:
+        list(threads.map(stage, [out / "databases" / name for name in names]))
     local = [pq.read_table(out / "databases" / name / "strings.parquet")["string"] for name in names]
     strings = pc.unique(pa.chunked_array([chunk for column in local for chunk in column.chunks]))
     strings = strings.take(pc.sort_indices(strings))
@@ -184,15 +215,25 @@ def _write_shared(
 
 
 def _trainable(folders: Sequence[Path]) -> np.ndarray:
-    """TRAINABLE [n]: the trainable columns of all databases, in order."""
+    """TRAINABLE [n]: of each database in order the trainable feature columns, then the labels of forecast
+    tasks."""
     records = []
     for place, meta in enumerate(map(read_meta, folders)):
         width = {table["name"]: table["row_width"] for table in meta["tables"] if table["kind"] == "db"}
         records += [
-            (place, number, column["n_cells"], width[column["table"]])
+            (place, number, column["n_cells"], width[column["table"]], -1)
             for number, column in enumerate(meta["columns"])
             if column["trainable"]
         ]
+        train = {table["name"]: table for table in meta["tables"] if table["kind"] == "train"}
+        asked = {
+            (task["name"], task["target_col"])
+            for task in meta["tasks"]
+            if task["name"] in train and task["name"] not in meta["skipped_tasks"]
+        }
+        for number, column in enumerate(meta["columns"]):
+            if (column["table"], column["name"]) in asked and (table := train[column["table"]])["n_rows"]:
+                records.append((place, number, table["n_rows"], table["row_width"], table["offset"]))
     return np.array(records, TRAINABLE)
 
 

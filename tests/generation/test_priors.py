@@ -71,7 +71,7 @@ def test_a_prior_of_ones_own(own_module: str) -> None:
     [
         (
             "plural",
-            "unknown prior 'plural'; valid are: plurel, independent, single-table, or one of",
+            "unknown prior 'plural'; valid are: plurel, independent, single-table, relational-events, or",
         ),
         (
             "no_such_package:PRIOR",

@@ -45,6 +45,28 @@ def test_a_range_is_the_same_in_any_pieces(two: TokenStore):
     assert whole != _triples(training_items(two, two.names, seed=4).locate(1000, 64))
 
 
+def test_a_share_of_the_items_are_labels_of_train_splits(two: TokenStore):
+    items = training_items(two, two.names, seed=3, label_share=0.3)
+    whole = _triples(items.locate(0, 6000))
+    assert whole[1000:1064] == _triples(items.locate(1000, 64))
+    database = two.database("a")
+    asked = [(task, task_items(database, task, "train").node) for task in ("churn", "spend")]
+    labels = {
+        (index, database.column_index(task, database.task(task).target_col), node)
+        for index in range(2)
+        for task, nodes in asked
+        for node in nodes.tolist()
+    }
+    drawn = [item for item in whole if item in labels]
+    assert set(drawn) == labels and abs(len(drawn) / 6000 - 0.3) < 0.03
+    plain = training_items(two, two.names, seed=3)
+    others = [
+        item for item, other in zip(whole, _triples(plain.locate(0, 6000)), strict=True) if item == other
+    ]
+    assert len(others) == len(whole) - len(drawn), "what is no label is as without labels"
+    assert items.cells_per_database().tolist() == (plain.cells_per_database() + len(labels) // 2).tolist()
+
+
 def test_every_cell_of_a_trainable_column_is_equally_likely(two: TokenStore):
     items = training_items(two, two.names, seed=0)
     cells = {

@@ -110,7 +110,7 @@ def test_what_is_not_a_finished_store_is_refused(tmp_path: Path, copied: Path):
         TokenStore.open(tmp_path)
     manifest = json.loads((copied / "store.json").read_text())
     (copied / "store.json").write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(ResumeError, match=r"format 99.*reads 2"):
+    with pytest.raises(ResumeError, match=r"format 99.*reads 3"):
         TokenStore.open(copied)
 
 
@@ -142,9 +142,16 @@ def test_trainable_columns_of_all_databases_are_in_one_index(
         database = store.database(name)
         width = {"customers": 4, "orders": 4, "products": 3}
         expected += [
-            (place, number, column.n_cells, width[column.table])
+            (place, number, column.n_cells, width[column.table], -1)
             for number, column in enumerate(database.columns)
             if column.trainable
+        ]
+        train = {table.name: table for table in database.tables if table.kind == "train"}
+        labels = sorted(
+            (database.column_index(t, database.task(t).target_col), t) for t in ("churn", "spend")
+        )
+        expected += [
+            (place, number, train[t].n_rows, train[t].row_width, train[t].offset) for number, t in labels
         ]
     assert store.trainable.tolist() == expected
     monkeypatch.setattr(TokenStore, "database", None)  # nothing else is read to start training

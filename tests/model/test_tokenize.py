@@ -130,8 +130,8 @@ def test_other_content_encoder_or_databases_are_refused(folders, tmp_path, token
 
 def test_another_format_is_refused(folders, tmp_path, tokenize_fake, monkeypatch):
     tokenize_fake(folders[:1], tmp_path / "s")
-    monkeypatch.setattr("relscale.model.store.FORMAT", 3)
-    with pytest.raises(ResumeError, match="format 2, this version of relscale reads 3"):
+    monkeypatch.setattr("relscale.model.store.FORMAT", 4)
+    with pytest.raises(ResumeError, match="format 3, this version of relscale reads 4"):
         tokenize_fake(folders[:1], tmp_path / "s")
 
 

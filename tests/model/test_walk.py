@@ -93,7 +93,8 @@ def generated_store(tokenize_fake, tmp_path_factory: pytest.TempPathFactory) -> 
     from relscale.generation import generate_database
     from relscale.generation.autocomplete import autocomplete_tasks
     from relscale.generation.config import GeneratorConfig
-    from relscale.generation.writer import TaskTables, write_database
+    from relscale.generation.database import TaskTables
+    from relscale.generation.writer import write_database
     from relscale.platform.dataflow import map_keys_here
 
     base = tmp_path_factory.mktemp("generated")

@@ -1,0 +1,256 @@
+"""Columns: what drives each of them, through which function, with how much noise, and which cells are
+missing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from relscale.generation.draws import draw_count, draw_option
+from relscale.generation.events.clock import phases
+from relscale.generation.events.laws import classes_of, numbers_of
+from relscale.generation.events.links import starts_group
+from relscale.generation.events.mechanisms import apply, normal_scores, standardised, weights
+from relscale.generation.events.plan import ColumnPlan, TablePlan
+from relscale.generation.events.recipe import correlated
+from relscale.generation.events.rows import Rows, World
+
+HIDDEN_WEIGHT, COLUMN_WEIGHT, TIME_WEIGHT = 0.55, 0.3, 0.15
+"""Relative odds of what a driver of a column is: a direction of the row's hidden state, an earlier column, a
+phase of the time."""
+FOREIGN_HIDDEN, FOREIGN_GRANDPARENT = 0.4, 0.25
+"""Odds that a driver in a parent row is a direction of its hidden state; and otherwise, a column of its own
+parent."""
+TIED = 1.5
+"""Weight of what a missing cell depends on, beside a logistic chance of deviation 1.8."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """A computed column.
+
+    hidden : float32 [planes, rows], what `laws.show` turns into cells; int or float64 [1, rows] of a history.
+    code : float32 [rows], what other columns read of it; mean 0 and variance 1.
+    missing : bool [rows], or None.
+    """
+
+    plan: ColumnPlan
+    hidden: np.ndarray
+    code: np.ndarray
+    missing: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What the columns of a table may read: of its own rows, and of those it refers to."""
+
+    state: np.ndarray
+    time: np.ndarray
+    columns: list[np.ndarray]
+    parents: Sequence[tuple[np.ndarray, Rows, Sequence[Cells], Sequence[tuple[np.ndarray, Sequence[Cells]]]]]
+
+
+def make_columns(
+    plan: TablePlan,
+    rows: Rows,
+    all_rows: Mapping[int, Rows],
+    all_cells: Mapping[int, Sequence[Cells]],
+    world: World,
+    *,
+    rng: np.random.Generator,
+) -> list[Cells]:
+    """Compute the columns of a table, in the order of its plan.
+
+    Parameters
+    ----------
+    all_rows, all_cells : of the tables that came before, by number.
+    """
+    timed = plan.time_col is not None and world.config.time.enabled
+    around = _Around(
+        state=rows.state,
+        time=phases(rows.born, world.period) if timed else np.empty((0, len(rows)), np.float32),
+        columns=[],
+        parents=[
+            (
+                of,
+                all_rows[key.parent],
+                all_cells[key.parent],
+                _grandparents(all_rows[key.parent], all_cells, key.parent, world),
+            )
+            for key, of in zip(plan.keys, rows.keys, strict=True)
+            if key.role != "self"
+        ],
+    )
+    cells: list[Cells] = []
+    for column in plan.columns:
+        made = (
+            _history(column, plan, rows, cells, rng)
+            if column.history
+            else _by_mechanism(column, around, world, rng)
+        )
+        if made is None:
+            continue
+        around.columns.append(made.code)
+        cells.append(made)
+    return _with_correlations(plan, cells)
+
+
+def _with_correlations(plan: TablePlan, cells: list[Cells]) -> list[Cells]:
+    """The columns with the rank correlations that a recipe states for its numbers."""
+    if not plan.correlations:
+        return cells
+    places = [i for i, made in enumerate(cells) if made.plan.law.kind == "normal"]
+    turned = correlated(np.stack([cells[i].hidden[0] for i in places]), plan.correlations)
+    result = list(cells)
+    for i, numbers in zip(places, turned, strict=True):
+        result[i] = replace(cells[i], hidden=numbers[None], code=numbers)
+    return result
+
+
+def _grandparents(
+    parent: Rows, all_cells: Mapping[int, Sequence[Cells]], number: int, world: World
+) -> list[tuple[np.ndarray, Sequence[Cells]]]:
+    """(rows of the grandparent by row of the parent, its columns) for each key of a parent to another
+    table."""
+    plans = world.tables[number].keys
+    return [
+        (of, all_cells[key.parent])
+        for key, of in zip(plans, parent.keys, strict=True)
+        if key.role != "self" and all_cells[key.parent]
+    ]
+
+
+def _by_mechanism(column: ColumnPlan, around: _Around, world: World, rng: np.random.Generator) -> Cells:
+    prior, style = world.config.columns, world.style
+    signal_share = float(style.draw("signal_share", prior.signal_share, rng=rng))
+    hidden = np.stack([_signal(around, world, rng) for _ in range(column.law.planes)])
+    noise = rng.standard_normal(hidden.shape).astype(np.float32)
+    hidden = np.sqrt(signal_share) * hidden + np.sqrt(1 - signal_share) * noise
+    hidden = hidden.astype(np.float32)
+    missing = _missing(hidden[0], column.missing_share, around, world, rng)
+    if (
+        world.config.recipe
+    ):  # the law that it states of the cells that are there is kept, whatever the mechanism
+        there = slice(None) if missing is None else ~missing
+        hidden[:, there] = normal_scores(hidden[:, there])
+    classes = classes_of(hidden, column.law)
+    if column.law.kind == "identifier":
+        code = noise[0]  # carries nothing
+    elif classes is None:
+        code = hidden[0]
+    else:
+        code = standardised(rng.standard_normal(len(column.law.shares)).astype(np.float32)[classes])
+    return Cells(plan=column, hidden=hidden, code=code, missing=missing)
+
+
+def _signal(around: _Around, world: World, rng: np.random.Generator) -> np.ndarray:
+    """The part of a column that follows from its row and from the rows this refers to; float32 [rows]."""
+    prior = world.config.columns
+    local = _function(_local_drivers(around, draw_count(prior.drivers, rng=rng), rng), world, rng)
+    foreign = _foreign_drivers(around, draw_count(prior.drivers, rng=rng), world, rng)
+    if not len(foreign):
+        return local
+    share = float(world.style.draw("column_parent_share", prior.parent_share, rng=rng))
+    return np.sqrt(1 - share) * local + np.sqrt(share) * _function(foreign, world, rng)
+
+
+def _function(drivers: np.ndarray, world: World, rng: np.random.Generator) -> np.ndarray:
+    prior = world.config.columns
+    if not prior.enabled:
+        return apply("network", drivers, rng=rng)
+    odds = world.style.weights("mechanisms", len(prior.mechanisms))
+    return apply(prior.mechanisms[int(rng.choice(len(odds), p=odds))], drivers, rng=rng)
+
+
+def _local_drivers(around: _Around, count: int, rng: np.random.Generator) -> np.ndarray:
+    odds = np.array(
+        [HIDDEN_WEIGHT, COLUMN_WEIGHT * bool(around.columns), TIME_WEIGHT * bool(len(around.time))]
+    )
+    drivers = []
+    for kind in rng.choice(3, count, p=odds / odds.sum()):
+        if kind == 0:
+            drivers.append(weights(len(around.state), rng=rng) @ around.state)
+        elif kind == 1:
+            drivers.append(draw_option(around.columns, rng=rng))
+        else:
+            drivers.append(around.time[rng.integers(len(around.time))])
+    return np.stack(drivers)
+
+
+def _foreign_drivers(around: _Around, count: int, world: World, rng: np.random.Generator) -> np.ndarray:
+    """Numbers of the parent rows, 0 where a key is empty; float32 [k, rows], k at most `count`."""
+    drivers = []
+    for _ in range(count if around.parents else 0):
+        of, rows, cells, above = draw_option(around.parents, rng=rng)
+        if world.config.traits.enabled and rng.random() < FOREIGN_HIDDEN:
+            numbers = weights(len(rows.state), rng=rng) @ rows.state
+        elif above and rng.random() < FOREIGN_GRANDPARENT:
+            of_parent, columns = draw_option(above, rng=rng)
+            numbers = np.where(of_parent >= 0, draw_option(columns, rng=rng).code[of_parent], np.float32(0))
+        elif cells:
+            numbers = draw_option(cells, rng=rng).code
+        else:
+            continue
+        drivers.append(np.where(of >= 0, numbers[of], np.float32(0)))
+    return np.stack(drivers) if drivers else np.empty((0, around.state.shape[1]), np.float32)
+
+
+def _missing(
+    own: np.ndarray, share: float | None, around: _Around, world: World, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Cells that are not there: at random, by another column, or by their own value."""
+    prior = world.config.columns
+    if share is None:
+        drawn = float(world.style.draw("missing_share", prior.missing_share, rng=rng))
+        share = drawn if rng.random() < prior.missing_prob else 0.0
+    if share == 0:
+        return None
+    score = rng.logistic(size=len(own))
+    kind = int(rng.integers(3)) if prior.enabled else 0
+    if kind == 1 and around.columns:
+        score += TIED * rng.choice([-1, 1]) * draw_option(around.columns, rng=rng)
+    elif kind == 2:
+        score += TIED * rng.choice([-1, 1]) * own
+    count = int(share * len(own))
+    missing = np.zeros(len(own), bool)
+    missing[np.argpartition(-score, count)[:count]] = True
+    return missing
+
+
+def _history(
+    column: ColumnPlan, plan: TablePlan, rows: Rows, cells: Sequence[Cells], rng: np.random.Generator
+) -> Cells | None:
+    """Of the events of the row's entity before this one: their number, or the sum, mean or last of a number
+    column.
+
+    None where the table has no column of numbers. Empty for an entity's first event, but for number and sum.
+    """
+    main = plan.main
+    assert main is not None
+    numbers = [made for made in cells if made.plan.law.kind in _SUMMED and not made.plan.history]
+    if column.history != "count" and not numbers:
+        return None
+    order = np.argsort(rows.keys[main], kind="stable")
+    first = starts_group(rows.keys[main][order])
+    start = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+    before = np.arange(len(order)) - start
+    if column.history == "count":
+        value, empty = before.astype(np.float64), np.zeros(len(order), bool)
+    else:
+        chosen = draw_option(numbers, rng=rng)
+        source = numbers_of(chosen.hidden[0], chosen.plan.law)[order].astype(np.float64)
+        total = np.concatenate([[0.0], np.cumsum(source)])
+        so_far = total[:-1] - total[start]
+        empty = first if column.history != "sum" else np.zeros(len(order), bool)
+        value = {
+            "sum": so_far,
+            "mean": so_far / np.maximum(before, 1),
+            "last": np.concatenate([[0.0], source[:-1]]),
+        }[column.history]
+    hidden, missing = np.empty((1, len(order))), np.empty(len(order), bool)
+    hidden[0, order], missing[order] = np.where(empty, 0.0, value), empty
+    code = standardised(hidden[0])
+    return Cells(plan=column, hidden=hidden, code=code, missing=missing if missing.any() else None)
+
+
+_SUMMED = ("normal", "lognormal", "pareto", "zero_inflated", "count", "percentage")

@@ -1,0 +1,238 @@
+"""Recipes: what a real database is like, as aggregates alone, in place of a random plan.
+
+A recipe holds names, keys, row counts, quantiles, shares of frequent labels, missing shares and rank
+correlations; no row, and no text or label that stands in few rows. Databases made from it have its shape and
+other functions.
+"""
+
+import graphlib
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from relscale.generation.config import Count, Finite, NotNegative, Positive, Share
+from relscale.generation.domains import make_phrases
+from relscale.generation.events.laws import Law
+from relscale.generation.events.plan import MAX_KEYS, ColumnPlan, KeyPlan, Kind, Role, TablePlan
+from relscale.platform.config import Config
+from relscale.platform.errors import ConfigError
+
+INVENTED_CLASSES = 6
+"""Classes of invented words that stand for a text column, of which a recipe holds nothing."""
+
+
+class KeyRecipe(Config):
+    """A foreign key."""
+
+    name: str
+    parent: str
+    null_share: Share = 0.0
+
+
+class ColumnRecipe(Config):
+    """A column that is neither key nor time of its row."""
+
+    name: str
+    kind: Literal["number", "boolean", "label", "text", "moment"]
+    missing_share: Share = 0.0
+    quantiles: tuple[Finite, ...] = ()
+    """Of a number, at equal steps from 0 to 1, the ends moved inwards; of a moment, of the days before the
+    row."""
+    whole: bool = False
+    """Whether its numbers are integers."""
+    labels: dict[str, Share] = Field(default_factory=dict)
+    """Shares of the labels that stand in enough rows; of a boolean, of "true"."""
+
+    @model_validator(mode="after")
+    def _law_is_stated(self) -> "ColumnRecipe":
+        if self.kind in ("number", "moment") and len(self.quantiles) < 2:
+            raise ValueError(f"column '{self.name}' has fewer than 2 quantiles")
+        if list(self.quantiles) != sorted(self.quantiles):
+            raise ValueError(f"the quantiles of column '{self.name}' are not in order")
+        if self.kind == "boolean" and set(self.labels) != {"true"}:
+            raise ValueError(f"column '{self.name}' states no share of \"true\"")
+        if self.kind == "label" and not sum(self.labels.values()) > 0:
+            raise ValueError(f"column '{self.name}' states no share of a label")
+        return self
+
+
+class TableRecipe(Config):
+    """A table."""
+
+    name: str
+    rows: Count
+    pkey: str = "id"
+    time_col: str | None = None
+    whole_days: bool = False
+    keys: tuple[KeyRecipe, ...] = ()
+    columns: tuple[ColumnRecipe, ...] = ()
+    spread: NotNegative = 0.5
+    """Standard deviation of the logarithm of the numbers of rows that refer to one of this table, beyond
+    chance."""
+    correlations: tuple[tuple[Finite, ...], ...] = ()
+    """Rank correlations of its number columns, in their order; empty for none."""
+
+    @model_validator(mode="after")
+    def _square(self) -> "TableRecipe":
+        n_numbers = sum(column.kind == "number" for column in self.columns)
+        sizes = {len(row) for row in self.correlations} | {len(self.correlations)}
+        if self.correlations and sizes != {n_numbers}:
+            raise ValueError(f"table '{self.name}' has {n_numbers} numbers, but not so many correlations")
+        return self
+
+
+class Recipe(Config):
+    """A database as aggregates."""
+
+    name: str
+    span_days: Positive
+    tables: tuple[TableRecipe, ...]
+
+    @model_validator(mode="after")
+    def _keys_lead_somewhere(self) -> "Recipe":
+        names = [table.name for table in self.tables]
+        if len(set(names)) != len(names):
+            raise ValueError("a table is named twice")
+        for table in self.tables:
+            for key in table.keys:
+                if key.parent not in names:
+                    raise ValueError(f"table '{table.name}' refers to the unknown table '{key.parent}'")
+            if len(table.keys) > MAX_KEYS:
+                raise ValueError(f"table '{table.name}' has more than {MAX_KEYS} keys")
+        try:
+            self.order()
+        except graphlib.CycleError as error:
+            raise ValueError(f"the keys of {', '.join(dict.fromkeys(error.args[1]))} form a cycle") from None
+        if not any(table.time_col and table.keys for table in self.tables):
+            raise ValueError("no table has both keys and a time, so nothing happens in this database")
+        return self
+
+    def order(self) -> list[int]:
+        """Table numbers, parents before children; a key to its own table does not count."""
+        numbers = {table.name: number for number, table in enumerate(self.tables)}
+        parents = {
+            number: [numbers[key.parent] for key in table.keys if key.parent != table.name]
+            for number, table in enumerate(self.tables)
+        }
+        return list(graphlib.TopologicalSorter(parents).static_order())
+
+
+def parse_recipe(text: str) -> Recipe:
+    """A recipe from JSON; ConfigError says what is wrong with it."""
+    try:
+        return Recipe.model_validate(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"the recipe is not JSON ({error}); give a RelBench folder, whose recipe is made."
+        ) from error
+    except ValidationError as error:
+        reason = error.errors()[0]
+        place = ".".join(map(str, reason["loc"]))
+        raise ConfigError(
+            f"the recipe is not valid at {place or 'its top'}: {reason['msg']}; mend it."
+        ) from error
+
+
+def plans_of(recipe: Recipe, *, rng: np.random.Generator) -> list[TablePlan]:
+    """The tables of a recipe, parents before children.
+
+    A table with keys and a time is of events, or of details where one of its parents is; one with keys and
+    without a time is of details too, if a parent is of events. All others are entities. The key of an event
+    to the largest table of entities leads to its actor. Details without a time are given that of their event:
+    rows that are always there may not refer to later ones.
+    """
+    order = recipe.order()
+    place = {recipe.tables[number].name: i for i, number in enumerate(order)}
+    plans: list[TablePlan] = []
+    for number in order:
+        table = recipe.tables[number]
+        parents = {key.name: plans[place[key.parent]] for key in table.keys if key.parent != table.name}
+        events = [name for name, plan in parents.items() if plan.is_event]
+        kind: Kind = "entity"
+        if events:
+            kind = "detail"
+        elif table.keys and table.time_col and parents:
+            kind = "event"
+        first = events[0] if events else max(parents, key=lambda name: parents[name].n_rows, default=None)
+        keys = sorted(table.keys, key=lambda key: key.name != first)
+        plans.append(
+            TablePlan(
+                name=table.name,
+                kind=kind,
+                n_rows=table.rows,
+                keys=tuple(_key(key, kind, first, table, place) for key in keys),
+                n_columns=len(table.columns),
+                columns=tuple(_column(column, rng) for column in table.columns),
+                pkey=table.pkey,
+                time_col=table.time_col or _borrowed_time(table, parents[events[0]] if events else None),
+                whole_days=table.whole_days,
+                spread=table.spread,
+                correlations=table.correlations,
+            )
+        )
+    return plans
+
+
+def _borrowed_time(table: TableRecipe, event: TablePlan | None) -> str | None:
+    if event is None or event.time_col is None:
+        return None
+    taken = {table.pkey, *(key.name for key in table.keys), *(column.name for column in table.columns)}
+    return event.time_col if event.time_col not in taken else f"{event.time_col}_of_{event.name}"
+
+
+def _key(key: KeyRecipe, kind: Kind, first: str | None, table: TableRecipe, place: dict[str, int]) -> KeyPlan:
+    role: Role = "reference" if kind == "entity" else "partner"
+    if key.parent == table.name:
+        return KeyPlan(name=key.name, parent=place[key.parent], role="self", null_share=key.null_share)
+    if key.name == first and kind != "entity":
+        role = "spine" if kind == "detail" else "actor"
+    null_share = 0.0 if role in ("spine", "actor") else key.null_share
+    return KeyPlan(name=key.name, parent=place[key.parent], role=role, null_share=null_share)
+
+
+def _column(column: ColumnRecipe, rng: np.random.Generator) -> ColumnPlan:
+    shares = np.array(list(column.labels.values()))
+    match column.kind:
+        case "number":
+            law = Law(kind="normal", quantiles=column.quantiles, decimals=0 if column.whole else None)
+        case "moment":
+            law = Law(kind="moment", quantiles=column.quantiles)
+        case "boolean":
+            law = Law(kind="boolean", shares=(column.labels.get("true", 0.0),))
+        case "label":
+            law = Law(
+                kind="category",
+                labels=tuple((label,) for label in column.labels),
+                shares=tuple((shares / shares.sum()).tolist()),
+            )
+        case "text":
+            phrases = make_phrases(3 * INVENTED_CLASSES, None, rng=rng).tolist()
+            law = Law(
+                kind="text",
+                labels=tuple(tuple(phrases[3 * k : 3 * k + 3]) for k in range(INVENTED_CLASSES)),
+                shares=(1 / INVENTED_CLASSES,) * INVENTED_CLASSES,
+            )
+    return ColumnPlan(name=column.name, law=law, missing_share=column.missing_share)
+
+
+def correlated(numbers: np.ndarray, correlations: Sequence[Sequence[float]]) -> np.ndarray:
+    """Hidden numbers turned so that they have given rank correlations, each as near to itself as that allows.
+
+    Parameters
+    ----------
+    numbers : float32 [k, rows], of variance 1.
+    correlations : [k, k], of ranks; made positive definite first. For normal numbers a rank correlation r
+        belongs to a correlation of 2 sin(pi r / 6) (Pearson 1907).
+    """
+    target = 2 * np.sin(np.pi / 6 * np.asarray(correlations, float))
+    np.fill_diagonal(target, 1.0)
+    values, vectors = np.linalg.eigh(target)
+    target = (vectors * np.maximum(values, 1e-3)) @ vectors.T
+    scale = np.sqrt(np.diag(target))
+    wanted = np.linalg.cholesky(target / np.outer(scale, scale))
+    centred = numbers - numbers.mean(axis=1, keepdims=True)
+    own = np.linalg.cholesky(np.cov(centred, bias=True) + 1e-6 * np.eye(len(numbers)))
+    return (wanted @ np.linalg.solve(own, centred)).astype(np.float32)
