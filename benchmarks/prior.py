@@ -137,7 +137,13 @@ CHANGING = with_parts(
     traits=TraitPrior(event_share=(0.95, 0.95), drift_share=(0.9, 0.9), persistence=(0.8, 0.8))
 )
 NO_BURST = TimePrior(
-    burst_share=(0, 0), regular_prob=0, cycle=(0, 0), leaving=(0, 0), founders=(1, 1), trend=(0, 0)
+    burst_share=(0, 0),
+    regular_prob=0,
+    cycle=(0, 0),
+    leaving=(0, 0),
+    founders=(1, 1),
+    trend=(0, 0),
+    rate_trend=(0, 0),
 )
 COMPARISONS = (
     Comparison(

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,18 @@ import pandas as pd
 from relscale.analysis import inspect_figures as draw
 from relscale.analysis import schema_figures, statistics
 from relscale.analysis.database import MAX_ROWS, Column, Database, Link, Table, read_database
-from relscale.analysis.page import Picture, render_page, save_figure
+from relscale.analysis.inspection_history import history_sections
+from relscale.analysis.inspection_page import (
+    Section,
+    number,
+    plural,
+    refuse_inside,
+    write_page,
+    write_statistics,
+)
+from relscale.analysis.page import save_figure
 from relscale.analysis.schema_layout import arrange
 from relscale.analysis.summaries import STATISTICS, database_statistics
-from relscale.platform import storage
-from relscale.platform.errors import ConfigError
-from relscale.platform.progress import human_count
 from relscale.platform.seeds import Purpose, stream
 
 MAX_TABLES = 6
@@ -29,16 +33,6 @@ MAX_LINKS = 12
 MAX_DEPENDENCE = 40
 N_PERMUTATIONS = 39
 """Of the parents; a column above all of them differs from independence at the level of 1/40."""
-
-
-@dataclass(slots=True)
-class Section:
-    """A heading of the page, what one sees below it, and the pictures and tables."""
-
-    title: str
-    lead: str
-    figures: list[Picture] = field(default_factory=list)
-    tables: list[dict[str, Any]] = field(default_factory=list)
 
 
 def inspect_database(folder: Path, out: Path) -> Path:
@@ -63,7 +57,8 @@ def inspect_database(folder: Path, out: Path) -> Path:
     database = read_database(folder)
     summary = pd.DataFrame([{"database": database.name, **database_statistics(database)}])
     sections = [_schema(database, out), _keys(database, out), *_columns(database, out)]
-    sections += [*_time(database, out), *_dependence(database, out), _numbers(summary)]
+    sections += [*_time(database, out), *_dependence(database, out)]
+    sections += [*history_sections(database, folder, out), _numbers(summary)]
     write_statistics(summary, out)
     return write_page(
         out,
@@ -72,36 +67,6 @@ def inspect_database(folder: Path, out: Path) -> Path:
         sections=sections,
         seconds=time.perf_counter() - started,
     )
-
-
-def write_page(
-    out: Path, *, title: str, sentences: Sequence[str], sections: Sequence[Section], seconds: float
-) -> Path:
-    """Render the template into out/inspection.html; returns its path."""
-    packages = ("relscale", "numpy", "scipy", "matplotlib", "pyarrow")
-    facts = {
-        "seconds": f"{seconds:.1f}",
-        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
-    }
-    page = render_page("inspection.html.j2", title=title, sentences=sentences, sections=sections, facts=facts)
-    storage.write_text(out / "inspection.html", page)
-    return out / "inspection.html"
-
-
-def write_statistics(rows: pd.DataFrame, out: Path) -> None:
-    """Write out/statistics.parquet: one row a database, the columns of `STATISTICS` after its name."""
-    storage.write_bytes(out / "statistics.parquet", rows.to_parquet(index=False))
-
-
-def refuse_inside(folder: Path, out: Path) -> None:
-    """A page inside what it shows would change that folder's content: ConfigError."""
-    if out.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"the page's folder '{out}' lies inside '{folder}'; choose an --out beside it.")
-
-
-def plural(count: int, noun: str) -> str:
-    """The count with its noun, in the plural where it needs one."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _sentences(database: Database) -> list[str]:
@@ -273,15 +238,6 @@ def _numbers(summary: pd.DataFrame) -> Section:
     rows = [[name, label, number(row[name])] for name, label in STATISTICS.items()]
     lead = "The database in numbers, as in statistics.parquet beside this page."
     return Section("Statistics", lead, [], [{"columns": ["name", "meaning", "value"], "rows": rows}])
-
-
-def number(value: float) -> str:
-    """A measure for a table: three digits, or a dash where there is none."""
-    if not np.isfinite(value):
-        return "–"
-    if abs(value) >= 1e5:
-        return human_count(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _largest(things: Iterable[Any], size: Any, count: int) -> list[Any]:

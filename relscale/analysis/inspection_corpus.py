@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from relscale.analysis import inspect_figures as draw
 from relscale.analysis import schema_figures
 from relscale.analysis.database import Database, read_database
-from relscale.analysis.inspection import (
+from relscale.analysis.inspection import inspect_database
+from relscale.analysis.inspection_page import (
     Section,
-    inspect_database,
     number,
     plural,
     refuse_inside,

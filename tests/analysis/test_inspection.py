@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from relscale.analysis import inspection
-from relscale.analysis.inspection import inspect_database, number
+from relscale.analysis.inspection import inspect_database
+from relscale.analysis.inspection_page import number
 from relscale.analysis.summaries import STATISTICS
 from relscale.platform.errors import ConfigError
 from relscale.platform.storage import digest_files

@@ -159,7 +159,10 @@ def _function(drivers: np.ndarray, world: World, rng: np.random.Generator) -> np
     if not prior.enabled:
         return apply("network", drivers, rng=rng)
     odds = world.style.weights("mechanisms", len(prior.mechanisms))
-    return apply(prior.mechanisms[int(rng.choice(len(odds), p=odds))], drivers, rng=rng)
+    bent = apply(prior.mechanisms[int(rng.choice(len(odds), p=odds))], drivers, rng=rng)
+    linear = float(world.style.draw("linear_share", prior.linear_share, rng=rng))
+    straight = apply("linear", drivers, rng=rng)
+    return standardised(np.sqrt(linear) * straight + np.sqrt(1 - linear) * bent)
 
 
 def _local_drivers(around: _Around, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -33,14 +33,14 @@ class TraitPrior(Config):
     """Share of a trait's variance that its community explains: homophily."""
     parent_share: Range[Share] = (0.1, 0.6)
     """Share that the traits of the parent rows explain."""
-    event_share: Range[Share] = (0.2, 0.95)
+    event_share: Range[Share] = (0.5, 0.99)
     """Share of an event's hidden state that the traits of its entities explain; the rest is the event's own.
     The less it is, the more of an entity's past rows are needed to know its trait."""
-    drift_share: Range[Share] = (0.0, 0.6)
+    drift_share: Range[Share] = (0.0, 0.9)
     """Share of an entity's part in its events that changes from event to event; the rest is constant."""
     persistence: Range[Share] = (0.7, 0.98)
     """Correlation of the changing part from one event of an entity to its next."""
-    interaction_share: Range[Share] = (0.0, 0.4)
+    interaction_share: Range[Share] = (0.0, 0.3)
     """Share of the entities' part that belongs to the pair: the product of both traits."""
     rate_spread: Range[Annotated[float, Field(ge=0, le=3)]] = (0.2, 1.2)
     """Standard deviation of the logarithm of an entity's event rate, half of which its trait explains."""
@@ -64,6 +64,8 @@ class TimePrior(Config):
     """Share of entities that end before the period does."""
     trend: Range[Annotated[float, Field(ge=-2, le=2)]] = (-0.7, 0.7)
     """Change of the logarithm of the rate over the period."""
+    rate_trend: Range[Annotated[float, Field(ge=0, le=5)]] = (0.0, 2.0)
+    """Standard deviation of an entity's own such change while it lives: some rise and others fade."""
     cycle: Range[Share] = (0.0, 0.8)
     """Amplitude of the yearly, weekly and daily cycles of the rate, each drawn alone."""
     burst_share: Range[Annotated[float, Field(ge=0, le=0.8)]] = (0.0, 0.5)
@@ -118,9 +120,11 @@ class ColumnPrior(Config):
     """Off: networks alone, normal numbers, booleans and even classes, cells missing completely at random."""
     mechanisms: Options[Mechanism] = ("linear", "network", "tree", "threshold", "fourier", "product")
     """Families of functions of what drives a column."""
+    linear_share: Range[Share] = (0.0, 1.0)
+    """Share of a function's variance that is linear in what it reads; the rest is of a mechanism."""
     drivers: Range[Count] = (1, 4)
     """What one function reads: hidden numbers, columns, phases of the time."""
-    signal_share: Range[Share] = (0.2, 0.98)
+    signal_share: Range[Share] = (0.4, 0.99)
     """Share of a column's variance that is signal."""
     parent_share: Range[Share] = (0.0, 0.9)
     """Share of the signal that comes from parent rows, besides what the hidden state carries."""
@@ -159,7 +163,7 @@ class ForecastPrior(Config):
     """Tasks that a database is meant to have; those that fail the checks are left out."""
     aggregates: Options[Aggregate] = ("exists", "count", "sum", "mean", "max", "churn")
     """What a label says of the events in the window."""
-    train_windows: Range[Annotated[int, Field(ge=3)]] = (4, 24)
+    train_windows: Range[Annotated[int, Field(ge=3)]] = (5, 40)
     """Windows before the validation time, which gives their length."""
     filter_prob: Share = 0.4
     """Probability that only events count which meet a condition on one of their columns."""

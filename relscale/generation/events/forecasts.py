@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.stats import rankdata
 
 from relscale.generation.database import Database, Table, TaskTables
 from relscale.generation.draws import draw_count, draw_option
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 TRIVIAL = 0.98
 """A task is too easy where so many val labels equal the entity's last one before, or the commonest."""
+HOPELESS = 0.03
+"""A task is too hard where entities' mean train labels tell less of val: the squared rank correlation."""
+ATTEMPTS = 3
+"""Questions that are drawn for each task that a database is meant to have."""
 LOOK_BACK = (1, 3)
 """Windows before a moment in one of which an entity must have an event to get a label."""
 VERBS: dict[Aggregate, str] = {
@@ -75,7 +80,8 @@ def sample_tasks(
     plans : of the tables, by name.
 
     Checks: labels in all splits; of yes-or-no answers both, with the prior's least share in train and val;
-    numbers that vary in train; not answered by the commonest answer, or by the entity's last one.
+    numbers that vary in train; not answered by the commonest answer, or by the entity's last one; and not
+    beyond what its earlier labels tell at all.
     """
     choices = [
         (name, j)
@@ -84,7 +90,10 @@ def sample_tasks(
         if plan.kind in ("event", "detail") and key.role in ("actor", "partner")
     ]
     tasks: dict[str, TaskTables] = {}
-    for _ in range(draw_count(prior.num_tasks, rng=rng) if choices else 0):
+    wanted = draw_count(prior.num_tasks, rng=rng) if choices else 0
+    for _ in range(ATTEMPTS * wanted):
+        if len(tasks) == wanted:
+            break
         question = _sample_question(draw_option(choices, rng=rng), plans, database, prior, rng)
         if question is None:
             continue
@@ -258,7 +267,19 @@ def _is_fair(question: Question, splits: Mapping[str, Labels], prior: ForecastPr
     known = [
         last.get(entity) == answer for entity, answer in zip(val[1].tolist(), val[2].tolist(), strict=True)
     ]
-    return float(np.mean(known)) <= TRIVIAL
+    return float(np.mean(known)) <= TRIVIAL and _told_by_train(train, val) >= HOPELESS
+
+
+def _told_by_train(train: Labels, val: Labels) -> float:
+    """Squared rank correlation of the val labels with the mean train label of their entity; 0 if unknown."""
+    entities, places = np.unique(train[1], return_inverse=True)
+    means = np.bincount(places, train[2]) / np.bincount(places)
+    found = np.minimum(np.searchsorted(entities, val[1]), len(entities) - 1)
+    known = entities[found] == val[1]
+    pair = means[found[known]], val[2][known]
+    if min(len(pair[0]), *(len(np.unique(side)) for side in pair)) < 2:
+        return 0.0
+    return float(np.corrcoef(rankdata(pair[0]), rankdata(pair[1]))[0, 1] ** 2)
 
 
 def manifest_of(name: str, question: Question, database: Database) -> TaskManifest:

@@ -26,6 +26,8 @@ MOVES = (1, 4)
 """Steps of a moving key over the period."""
 LAG_DAYS = (0.0, 5.0)
 """Mean days from an event to its details, where these have times of their own."""
+MAIN_WEIGHT = 4.0
+"""Of the main entity, beside 1 of each other, in the Dirichlet law of their shares in an event's state."""
 BURST_ROUNDS = 2
 """Events that follow may be followed themselves so often."""
 
@@ -229,7 +231,8 @@ def _point_process(
     """Entities and moments of events: a Poisson process of each entity while it lives, with followers.
 
     Conditioned on the number of events that follow no other, their places in the clock's cumulative intensity
-    are uniform (or evenly spaced with a shift, where a table's events are regular). Each may be followed,
+    are uniform, or evenly spaced with a shift where a table's events are regular; then those of each entity
+    are moved by its own trend. Each may be followed,
     after an exponential lag, by others of the same entity: a Hawkes process, cut after `BURST_ROUNDS`
     generations.
     """
@@ -245,7 +248,9 @@ def _point_process(
         number = np.arange(len(who)) - np.repeat(np.cumsum(counts) - counts, counts)
         shift = np.repeat(rng.random(len(counts)), counts)
         place = (number + shift + 0.2 * (place - 0.5)).clip(0) / np.repeat(counts, counts)
-    when = clock.moments(start[who] + place.clip(0, 1) * (stop - start)[who], rng=rng)
+    spread = float(style.draw("rate_trend", prior.rate_trend, rng=rng))
+    place = rising(place.clip(0, 1), (spread * rng.standard_normal(len(actor)))[who])
+    when = clock.moments(start[who] + place * (stop - start)[who], rng=rng)
     followed, moments = [who], [when]
     for _ in range(BURST_ROUNDS):
         chosen = rng.integers(len(followed[-1]), size=rng.poisson(burst * len(followed[-1])))
@@ -260,6 +265,13 @@ def _point_process(
     who, when = np.concatenate(followed), np.concatenate(moments)
     order = np.argsort(when, kind="stable")
     return who[order], when[order]
+
+
+def rising(place: np.ndarray, trend: np.ndarray) -> np.ndarray:
+    """Uniform numbers of [0, 1] as such of a density proportional to exp(trend x); float64 [n]."""
+    steep = np.abs(trend) > 1e-6
+    safe = np.where(steep, trend, 1.0)
+    return np.where(steep, np.log1p(place * np.expm1(safe)) / safe, place).clip(0, 1)
 
 
 def _details(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.random.Generator) -> Rows:
@@ -358,7 +370,7 @@ def _event_state(
                 of, persistence, dimensions, rng=rng
             )
         parts.append(part)
-    shares = rng.dirichlet([2.0 if j == plan.main else 1.0 for j in range(len(parts))])
+    shares = rng.dirichlet([MAIN_WEIGHT if j == plan.main else 1.0 for j in range(len(parts))])
     together = sum(np.sqrt(share) * part for share, part in zip(shares, parts, strict=True))
     if len(parts) > 1:
         pair = float(style.draw("interaction_share", prior.interaction_share, rng=rng))
