@@ -36,8 +36,8 @@ def test_the_page_loads_nothing_from_elsewhere(page):
 def test_every_section_is_there_in_order(page):
     titles = re.findall(r"<h2>(.*?)</h2>", page[0])
     assert titles == [
-        "Schema", "Foreign keys", "Columns", "Time", "Dependence on the parent row", "Statistics",
-        "How this was made",
+        "Schema", "Foreign keys", "Columns", "Time", "Dependence on the parent row", "What the past tells",
+        "Events", "Statistics", "How this was made",
     ]  # fmt: skip
     assert "<h1>shop: 4 tables, 690 rows</h1>" in page[0]
     assert "Validation begins at 2020-08-01, test begins at 2020-10-01." in page[0]
