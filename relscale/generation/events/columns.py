@@ -103,7 +103,8 @@ def _with_correlations(plan: TablePlan, cells: list[Cells]) -> list[Cells]:
     turned = correlated(np.stack([cells[i].hidden[0] for i in places]), plan.correlations)
     result = list(cells)
     for i, numbers in zip(places, turned, strict=True):
-        there = slice(None) if cells[i].missing is None else ~cells[i].missing
+        missing = cells[i].missing
+        there = slice(None) if missing is None else ~missing
         numbers[there] = normal_scores(numbers[None, there])[0]  # sums of bent numbers have another law
         result[i] = replace(cells[i], hidden=numbers[None], code=numbers)
     return result
