@@ -70,6 +70,15 @@ def test_generating_databases_runs_as_written(tour, monkeypatch):
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
+def test_the_prior_of_events_runs_as_written(tour, monkeypatch):
+    run_commands(ROOT / "docs" / "prior.md", monkeypatch)
+    made = tour / "runs" / "events"
+    assert len(list((made / "corpus" / "databases").iterdir())) == 2
+    assert "What the past tells" in (made / "page" / "inspection.html").read_text()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
 def test_the_tour_of_the_pipeline_runs_as_written(tour, monkeypatch):
     run_commands(ROOT / "docs" / "pipeline.md", monkeypatch)
     made = tour / "runs" / "tour"

@@ -47,6 +47,7 @@ HOMES = {
         "analysis/compare_figures.py",
         "analysis/diagnostic_figures.py",
         "analysis/grid_figures.py",
+        "analysis/history_figures.py",
         "analysis/inspect_figures.py",
         "analysis/joint_figures.py",
         "analysis/law_figures.py",
