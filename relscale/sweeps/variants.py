@@ -71,8 +71,16 @@ def _variant(config: StudyConfig, plain: Mapping[str, Any], settings: Mapping[st
             place[group] = dict(place[group])
             place = place[group]
         place[leaf] = value
+    if "corpus.prior" in settings and "corpus.preset" not in settings:
+        _first_preset_where_unknown(changed["corpus"])
     name = ", ".join(f"{setting}={value}" for setting, value in settings.items())
     return Variant(settings=settings, config=parse_config(StudyConfig, changed, source=f"grid.axes ({name})"))
+
+
+def _first_preset_where_unknown(corpus: dict[str, Any]) -> None:
+    """Priors of one family share the names of presets; another family's begins at its own first."""
+    if corpus["preset"] not in find_prior(corpus["prior"]).presets:
+        del corpus["preset"]
 
 
 def _own_generator(config: StudyConfig) -> dict[str, Any]:

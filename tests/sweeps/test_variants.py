@@ -41,6 +41,18 @@ def test_another_preset_keeps_the_settings_that_the_user_gave():
     assert paper != first
 
 
+def test_a_prior_without_the_preset_begins_at_its_own_first():
+    config = study(
+        {"corpus.prior": ["plurel", "independent", "relational-events"]},
+        corpus={"preset": "paper", "generator": {"num_tables": [3, 4]}},
+    )
+    found = [one.config.corpus for one in variants(config)]
+    assert [one.preset for one in found] == ["paper", "paper", "events-1"]
+    assert [one.generator.num_tables for one in found] == [(3, 4)] * 3
+    with pytest.raises(ConfigError, match="prior 'relational-events' has no preset 'paper'"):
+        variants(study({"corpus.prior": ["relational-events"], "corpus.preset": ["paper"]}))
+
+
 @pytest.mark.parametrize(
     "setting", ["grid.seeds", "evaluation.seed", "corpus.held_out_databases", "model", "x"]
 )
