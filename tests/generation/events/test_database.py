@@ -1,5 +1,11 @@
 """Whole databases: functions of seed and configuration, admitted, no key to a row that came later."""
 
+import hashlib
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from relscale.generation.admission import admit
@@ -35,3 +41,47 @@ def test_every_preset_makes_usable_databases(preset):
                 assert (rows[parent].born[of[there]] <= rows[name].born[there]).all()
         if preset == "events-1-no-forecasts":
             assert not database.tasks
+
+
+def shape_digest(database):
+    """SHA-256 over the names, types, keys and row counts of tables and tasks: all that no rounding touches."""
+    total = hashlib.sha256()
+    for table in database.tables.values():
+        types = [[field.name, str(field.type)] for field in table.data.schema]
+        total.update(json.dumps([table.name, table.fkeys, table.data.num_rows, types]).encode())
+    for task in database.tasks:
+        sizes = {name: split.num_rows for name, split in task.splits.items()}
+        total.update(json.dumps([task.manifest.name, task.manifest.task_type, sizes]).encode())
+    return total.hexdigest()
+
+
+def sketch(database):
+    """A number that every column of every table moves, keys and times too."""
+    total = 0.0
+    for table in database.tables.values():
+        for column in table.data.columns:
+            if pa.types.is_timestamp(column.type):
+                times = column.drop_null().cast("int64").to_numpy().astype(float)
+                values = (times - times.min()) / max(np.ptp(times), 1)
+            elif pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+                values = pc.fill_null(pc.utf8_length(column.cast("string")), 0).to_numpy()
+            else:
+                values = pc.fill_null(column.cast("float64"), 0).to_numpy()
+            total += float(np.abs(np.arctan(values)).mean())
+    return total
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "values"),
+    [],
+)
+def test_presets_are_pinned(preset, shape, values):
+    """Pinned with numpy 2.4.6 and networkx 3.6.1; values to 1e-3, since rounding depends on the CPU."""
+    database = generate_events(3, EVENTS_PRESETS[preset].replace(**SMALL))
+    assert shape_digest(database)[:16] == shape
+    assert sketch(database) == pytest.approx(values, rel=1e-3)
+
+
+def test_every_preset_is_pinned():
+    (pinned,) = [mark for mark in test_presets_are_pinned.pytestmark if mark.name == "parametrize"]
+    assert [name for name, *_ in pinned.args[1]] == list(EVENTS_PRESETS)
