@@ -1,0 +1,243 @@
+"""What is a prior worth? Networks of six priors on one another's held-out databases, and on real ones.
+
+    relscale sweep --config configs/cpu-events-prior.yaml --out runs/prior/on-events
+    relscale sweep --config configs/cpu-events.yaml --out runs/prior/mechanisms
+    python benchmarks/prior_study.py --runs runs/prior --dataset data/rel-f1 --dataset nycflights --split val
+
+Takes from both sweeps the networks of the most databases and tokens, every seed: equal in all but the prior.
+Prints and writes, with intervals of 95 %: the cross table (held-out loss of each prior's networks on each
+prior's databases, over databases and seeds, beside the column's mean) and the scores on the real databases
+(over entities and seeds, beside the best baseline), with paired differences. Run again, it goes on.
+"""
+
+import argparse
+import hashlib
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from record import print_table
+
+from relscale.analysis.transfer import Evaluation, markdown, transfer_table
+from relscale.analysis.zero_shot import evaluate_checkpoint
+from relscale.platform import storage
+from relscale.platform.config import load_config
+from relscale.platform.dataflow import map_keys_here
+from relscale.sweeps.collect import checkpoint_folder
+from relscale.sweeps.config import StudyConfig, dataset_name
+from relscale.sweeps.databases import Databases, make_databases, real_database
+from relscale.sweeps.holdout import held_out_scores
+from relscale.sweeps.transfer import read_evaluation, share_store
+from relscale.sweeps.variants import Variant, variants
+
+WHOLE, PUBLISHED = "relational-events", "plurel"
+COLUMN_MEAN = "column mean"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """A prior with its trained networks: seed -> checkpoint."""
+
+    name: str
+    config: StudyConfig
+    checkpoints: dict[int, Path]
+
+
+def arms(runs: Path) -> list[Arm]:
+    """Of the sweeps `on-events` (two priors) and `mechanisms` (the second one less each of four)."""
+    found = [_arm(runs / "on-events", one) for one in _variants(runs / "on-events")]
+    without = [one for one in _variants(runs / "mechanisms") if "-no-" in one.name]
+    found += [_arm(runs / "mechanisms", one) for one in without]
+    return sorted(found, key=lambda arm: arm.name != PUBLISHED)
+
+
+def _variants(sweep: Path) -> list[Variant]:
+    return variants(load_config(StudyConfig, sweep / "study.yaml", []))
+
+
+def _arm(sweep: Path, variant: Variant) -> Arm:
+    results = pd.read_parquet(sweep / "variants" / variant.name.replace(" ", "_") / "results.parquet")
+    last = results[
+        (results["n_databases"] == results["n_databases"].max())
+        & (results["tokens"] == results["tokens"].max())
+        & (results["status"] == "ok")
+    ]
+    (value,) = variant.settings.values()
+    return Arm(
+        name=str(value).replace("events-1-no-", "less "),
+        config=variant.config,
+        checkpoints={row.seed: checkpoint_folder(sweep, row.key) for row in last.itertuples()},
+    )
+
+
+def _digest(checkpoint: Path) -> str:
+    with (checkpoint / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cross_losses(networks: list[Arm], runs: Path, workers: int) -> pd.DataFrame:
+    """Columns held_out (whose databases), trained (whose networks), seed, database, loss."""
+    tables = []
+    for owner in networks:
+        folder = runs / "cross" / owner.name.replace(" ", "-")
+        held_out = make_databases(owner.config, folder / "held-out", map_keys_here, held_out=True)
+        jobs = [(arm, seed, folder, held_out) for arm in networks for seed in arm.checkpoints]
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for (arm, seed, *_), scores in zip(jobs, pool.map(_cross_one, jobs), strict=True):
+                loss = pd.Series(scores["per_database"], name="loss").rename_axis("database").reset_index()
+                about = {"held_out": owner.name, "trained": arm.name, "seed": seed}
+                tables.append(loss.assign(**about, column_mean=scores["loss_mean_predictor"]))
+                print(f"{owner.name}: {arm.name}, seed {seed}: {scores['loss']:.4f}", flush=True)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _cross_one(job: tuple[Arm, int, Path, Databases]) -> dict[str, Any]:
+    arm, seed, folder, held_out = job
+    checkpoint, file = arm.checkpoints[seed], folder / f"{arm.name}-{seed}.json".replace(" ", "-")
+    inputs = {"network": _digest(checkpoint), "on": held_out.fingerprint}
+    with storage.unless_current(file.with_suffix(".inputs.json"), inputs, [file]) as must_run:
+        if must_run:
+            config = arm.config
+            scores = held_out_scores(
+                checkpoint, held_out.path, held_out.names, config.sampler, config.evaluation
+            )
+            storage.write_json(file, scores)
+    return dict(storage.read_json(file))
+
+
+def cross_table(losses: pd.DataFrame, n_boot: int = 2000) -> pd.DataFrame:
+    """One row per held_out and trained: loss, and its difference to the network of the whole prior.
+
+    Draws are over held-out databases, the same for all networks, and over seeds.
+    """
+    rng = np.random.default_rng(0)
+    rows = []
+    for held_out, group in losses.groupby("held_out", sort=False):
+        cubes = {
+            name: part.pivot_table(index="seed", columns="database", values="loss").to_numpy()
+            for name, part in group.groupby("trained", sort=False)
+        }
+        n = next(iter(cubes.values())).shape[1]
+        databases = rng.integers(0, n, (n_boot, n))
+        draws = {}
+        for name, cube in cubes.items():
+            seeds = rng.integers(0, len(cube), (n_boot, len(cube)))
+            draws[name] = np.array([cube[s][:, d].mean() for s, d in zip(seeds, databases, strict=True)])
+        for name, cube in cubes.items():
+            apart = draws[name] - draws[WHOLE]
+            low, high = np.percentile(apart, [2.5, 97.5]) if name != WHOLE else (0.0, 0.0)
+            rows.append(
+                {
+                    "held_out": held_out,
+                    "trained": name,
+                    "loss": cube.mean(),
+                    "difference": cube.mean() - cubes[WHOLE].mean(),
+                    "low": low,
+                    "high": high,
+                    COLUMN_MEAN: group["column_mean"].iloc[0],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def evaluate(networks: list[Arm], args: argparse.Namespace) -> list[Evaluation]:
+    """Every network on every task of the real databases."""
+    found = []
+    for dataset in args.dataset:
+        name = dataset_name(dataset)
+        source = real_database(dataset, args.runs / "real")
+        folder = args.runs / "scores" / f"{name}-{args.split}-{args.visibility}-{args.context_length}"
+        jobs = [
+            (checkpoint, source, folder / f"{arm.name}-{seed}".replace(" ", "-"), args)
+            for arm in networks
+            for seed, checkpoint in arm.checkpoints.items()
+        ]
+        _evaluate_one(jobs[0])  # makes the tokens that the others share
+        with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
+            list(pool.map(_evaluate_one, jobs))
+        owners = [(arm.name, seed) for arm in networks for seed in arm.checkpoints]
+        found += [
+            read_evaluation(job[2], name, owner, seed)
+            for (owner, seed), job in zip(owners, jobs, strict=True)
+        ]
+    return found
+
+
+def _evaluate_one(job: tuple[Path, Path, Path, argparse.Namespace]) -> None:
+    checkpoint, source, folder, args = job
+    inputs = {
+        "network": _digest(checkpoint),
+        "cells": args.context_length,
+        "seeds": args.context_seeds,
+    }
+    with storage.unless_current(folder / "inputs.json", inputs, [folder / "scores.json"]) as must_run:
+        if must_run:
+            tokens = args.runs / "real-tokens" / source.name
+            storage.make_folder(tokens)
+            share_store(tokens, folder)
+            evaluate_checkpoint(
+                checkpoint,
+                source,
+                folder,
+                split=args.split,
+                visibility=args.visibility,
+                context_seeds=args.context_seeds,
+                sampler={"context_length": args.context_length},
+                progress=lambda line: print(f"{folder.name}: {line}", flush=True),
+            )
+
+
+def main() -> None:
+    """Print both tables, and write them below --out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--dataset", action="append", default=[])
+    parser.add_argument("--split", default="val", choices=["val", "test"])
+    parser.add_argument("--visibility", default="temporal", choices=["temporal", "strict"])
+    parser.add_argument("--context-length", type=int, default=128)
+    parser.add_argument("--context-seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    networks = arms(args.runs)
+    if not args.dataset:
+        losses = cross_losses(networks, args.runs, args.workers)
+        table = cross_table(losses)
+        storage.write_text(args.out / "cross.csv", table.to_csv(index=False, float_format="%.6g"))
+        print_cross(table)
+        return
+    table = transfer_table(evaluate(networks, args), n_boot=2000)
+    table["differences"] = [row for row in table["differences"] if WHOLE in (row["first"], row["second"])]
+    name = f"real-{args.split}-{args.visibility}-{args.context_length}"
+    note = (
+        f"Split {args.split}, visibility {args.visibility}, read at {args.context_length} cells. "
+        "Intervals: 95 %, over entities and seeds."
+    )
+    page = markdown(table, "Priors on real databases", note)
+    storage.write_text(args.out / f"{name}.md", page)
+    print(page)
+
+
+def print_cross(table: pd.DataFrame) -> None:
+    """A line for each prior's networks, a column for each prior's held-out databases."""
+    held_out = list(dict.fromkeys(table["held_out"]))
+    rows = []
+    for trained, group in table.groupby("trained", sort=False):
+        by = group.set_index("held_out")
+        rows.append([str(trained), *(_cell(by.loc[name]) for name in held_out)])
+    means = table.drop_duplicates("held_out").set_index("held_out")[COLUMN_MEAN]
+    rows.append([COLUMN_MEAN, *(f"{means[h]:.4f}" for h in held_out)])
+    print_table(["trained on", *held_out], rows)
+
+
+def _cell(row: pd.Series) -> str:
+    apart = f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+    return f"{row['loss']:.4f}" if row["trained"] == WHOLE else f"{row['loss']:.4f} ({apart})"
+
+
+if __name__ == "__main__":
+    main()
