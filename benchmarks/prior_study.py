@@ -1,7 +1,7 @@
 """What is a prior worth? Networks of six priors on one another's held-out databases, and on real ones.
 
     relscale sweep --config configs/cpu-events-prior.yaml --out runs/prior/on-events
-    relscale sweep --config configs/cpu-events.yaml --out runs/prior/mechanisms
+    relscale sweep --config configs/cpu-events-mechanisms.yaml --out runs/prior/mechanisms
     python benchmarks/prior_study.py --runs runs/prior --dataset data/rel-f1 --dataset nycflights --split val
 
 Takes from both sweeps the networks of the most databases and tokens, every seed: equal in all but the prior.

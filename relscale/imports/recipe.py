@@ -137,6 +137,8 @@ def _table(name: str, spec: "TableSpec", data: pa.Table, spread: Mapping[str, fl
 def _column(name: str, values: pa.ChunkedArray, times: np.ndarray | None) -> dict[str, Any] | None:
     """What is told of a column; None if it has too few values, or values of a kind that no column is made
     of."""
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_finite(values), values, None)  # what is no number is missing
     found = values.drop_null()
     if len(found) < 2 * LEAST_ROWS:
         return None
@@ -146,7 +148,6 @@ def _column(name: str, values: pa.ChunkedArray, times: np.ndarray | None) -> dic
         return {**told, "kind": "boolean", "labels": {"true": _share(pc.sum(found).as_py(), len(found))}}
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = pc.cast(found, pa.float64()).to_numpy()
-        numbers = numbers[np.isfinite(numbers)]
         whole = bool((numbers == np.round(numbers)).all())
         return {**told, "kind": "number", "whole": whole, "quantiles": _quantiles(numbers)}
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):

@@ -9,7 +9,7 @@ import numpy as np
 from relscale.generation.draws import draw_count, draw_option
 from relscale.generation.events.clock import phases
 from relscale.generation.events.laws import classes_of, numbers_of
-from relscale.generation.events.links import starts_group
+from relscale.generation.events.links import alone_where_empty, repeat_partners
 from relscale.generation.events.mechanisms import apply, normal_scores, standardised, weights
 from relscale.generation.events.plan import ColumnPlan, TablePlan
 from relscale.generation.events.recipe import correlated
@@ -21,6 +21,8 @@ phase of the time."""
 FOREIGN_HIDDEN, FOREIGN_GRANDPARENT = 0.4, 0.25
 """Odds that a driver in a parent row is a direction of its hidden state; and otherwise, a column of its own
 parent."""
+OWN_EVENTS = 0.5
+"""Odds that earlier events of which a column tells are of its own table at once, not of any that has some."""
 TIED = 1.5
 """Weight of what a missing cell depends on, beside a logistic chance of deviation 1.8."""
 
@@ -42,12 +44,26 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Around:
-    """What the columns of a table may read: of its own rows, and of those it refers to."""
+    """What the columns of a table may read: of its own rows, and of those it refers to.
+
+    late : how late each row came to be, of mean 0 and variance 1. entity : whose event it is.
+    """
 
     state: np.ndarray
     time: np.ndarray
+    late: np.ndarray | None
+    entity: np.ndarray | None
     columns: list[np.ndarray]
     parents: Sequence[tuple[np.ndarray, Rows, Sequence[Cells], Sequence[tuple[np.ndarray, Sequence[Cells]]]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Events:
+    """Events of some entities: whose (-1: nobody's), when, and what stands in them."""
+
+    entity: np.ndarray
+    born: np.ndarray
+    cells: Sequence[Cells]
 
 
 def make_columns(
@@ -66,9 +82,13 @@ def make_columns(
     all_rows, all_cells : of the tables that came before, by number.
     """
     timed = plan.time_col is not None and world.config.time.enabled
+    cells: list[Cells] = []
+    events = _events(plan, rows, cells, all_rows, all_cells, world)
     around = _Around(
         state=rows.state,
         time=phases(rows.born, world.period) if timed else np.empty((0, len(rows)), np.float32),
+        late=standardised(rows.born.astype(np.float64)) if timed else None,
+        entity=alone_where_empty(events[0].entity) if events else None,
         columns=[],
         parents=[
             (
@@ -79,20 +99,37 @@ def make_columns(
             )
             for key, of in zip(plan.keys, rows.keys, strict=True)
             if key.role != "self"
-        ],
+        ]
+        # Of a row of the same table, the columns that are already made.
+        + [(of, rows, cells, []) for key, of in zip(plan.keys, rows.keys, strict=True) if key.role == "self"],
     )
-    cells: list[Cells] = []
     for column in plan.columns:
-        made = (
-            _history(column, plan, rows, cells, rng)
-            if column.history
-            else _by_mechanism(column, around, world, rng)
-        )
+        made = _history(column, events, rng) if column.history else _by_mechanism(column, around, world, rng)
         if made is None:
             continue
         around.columns.append(made.code)
         cells.append(made)
     return _with_correlations(plan, cells)
+
+
+def _events(
+    plan: TablePlan,
+    rows: Rows,
+    cells: Sequence[Cells],
+    all_rows: Mapping[int, Rows],
+    all_cells: Mapping[int, Sequence[Cells]],
+    world: World,
+) -> list[_Events]:
+    """A table's own events and those of the tables before it with the same entities; empty for others."""
+    if plan.main is None:
+        return []
+    found = [_Events(entity=rows.keys[plan.main], born=rows.born, cells=cells)]
+    for number, others in all_cells.items():
+        main = world.tables[number].main
+        if main is not None and world.tables[number].keys[main].parent == plan.keys[plan.main].parent:
+            other = all_rows[number]
+            found.append(_Events(entity=other.keys[main], born=other.born, cells=others))
+    return found
 
 
 def _with_correlations(plan: TablePlan, cells: list[Cells]) -> list[Cells]:
@@ -130,6 +167,10 @@ def _by_mechanism(column: ColumnPlan, around: _Around, world: World, rng: np.ran
     noise = rng.standard_normal(hidden.shape).astype(np.float32)
     hidden = np.sqrt(signal_share) * hidden + np.sqrt(1 - signal_share) * noise
     hidden = hidden.astype(np.float32)
+    entity = around.entity if prior.enabled and not world.config.recipe else None
+    if entity is not None and rng.random() < prior.slow_prob:
+        kept = 1 - float(style.draw("slow_change", prior.slow_change, rng=rng))
+        hidden = hidden[:, repeat_partners(np.arange(len(entity)), entity, kept, rng=rng)]
     missing = _missing(hidden[0], column.missing_share, around, world, rng)
     if (
         world.config.recipe
@@ -204,7 +245,7 @@ def _foreign_drivers(around: _Around, count: int, world: World, rng: np.random.G
 def _missing(
     own: np.ndarray, share: float | None, around: _Around, world: World, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """Cells that are not there: at random, by another column, or by their own value."""
+    """Cells that are not there: at random, by another column, by their own value, or in early rows."""
     prior = world.config.columns
     if share is None:
         drawn = float(world.style.draw("missing_share", prior.missing_share, rng=rng))
@@ -212,51 +253,59 @@ def _missing(
     if share == 0:
         return None
     score = rng.logistic(size=len(own))
-    kind = int(rng.integers(3)) if prior.enabled else 0
+    kind = int(rng.integers(4)) if prior.enabled else 0
     if kind == 1 and around.columns:
         score += TIED * rng.choice([-1, 1]) * draw_option(around.columns, rng=rng)
     elif kind == 2:
         score += TIED * rng.choice([-1, 1]) * own
+    elif kind == 3 and around.late is not None:
+        score -= 2 * TIED * around.late
     count = int(share * len(own))
     missing = np.zeros(len(own), bool)
     missing[np.argpartition(-score, count)[:count]] = True
     return missing
 
 
-def _history(
-    column: ColumnPlan, plan: TablePlan, rows: Rows, cells: Sequence[Cells], rng: np.random.Generator
-) -> Cells | None:
-    """Of the events of the row's entity before this one: their number, or the sum, mean or last of a number
-    column.
+def _history(column: ColumnPlan, sources: Sequence[_Events], rng: np.random.Generator) -> Cells | None:
+    """Of the events of the row's entity before its time, in its own table or another one: their number, or
+    the sum, mean or last of a number column.
 
-    None where the table has no column of numbers. Empty for an entity's first event, but for number and sum.
+    None where the chosen table has no column of numbers. Empty where nothing is known, but for number and
+    sum.
     """
-    main = plan.main
-    assert main is not None
-    numbers = [made for made in cells if made.plan.law.kind in _SUMMED and not made.plan.history]
+    own = sources[0]
+    source = own if rng.random() < OWN_EVENTS else draw_option(sources, rng=rng)
+    numbers = [made for made in source.cells if made.plan.law.kind in _SUMMED and not made.plan.history]
     if column.history != "count" and not numbers:
         return None
-    order = np.argsort(rows.keys[main], kind="stable")
-    first = starts_group(rows.keys[main][order])
-    start = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
-    before = np.arange(len(order)) - start
-    if column.history == "count":
-        value, empty = before.astype(np.float64), np.zeros(len(order), bool)
-    else:
+    times = np.unique(np.concatenate([own.born, source.born]))
+
+    def place(entity: np.ndarray, born: np.ndarray) -> np.ndarray:
+        return entity * (len(times) + 1) + np.searchsorted(times, born)
+
+    order = np.argsort(place(source.entity, source.born), kind="stable")
+    places = place(source.entity, source.born)[order]
+    start = np.searchsorted(places, own.entity * (len(times) + 1))
+    stop = np.searchsorted(places, place(own.entity, own.born))  # before the first event of the same time
+    start, stop = np.where(own.entity >= 0, start, 0), np.where(own.entity >= 0, stop, 0)
+    value, empty = (stop - start).astype(np.float64), np.zeros(len(stop), bool)
+    if column.history != "count":
         chosen = draw_option(numbers, rng=rng)
-        source = numbers_of(chosen.hidden[0], chosen.plan.law)[order].astype(np.float64)
-        total = np.concatenate([[0.0], np.cumsum(source)])
-        so_far = total[:-1] - total[start]
-        empty = first if column.history != "sum" else np.zeros(len(order), bool)
-        value = {
-            "sum": so_far,
-            "mean": so_far / np.maximum(before, 1),
-            "last": np.concatenate([[0.0], source[:-1]]),
-        }[column.history]
-    hidden, missing = np.empty((1, len(order))), np.empty(len(order), bool)
-    hidden[0, order], missing[order] = np.where(empty, 0.0, value), empty
-    code = standardised(hidden[0])
-    return Cells(plan=column, hidden=hidden, code=code, missing=missing if missing.any() else None)
+        known = np.ones(len(order), bool) if chosen.missing is None else ~chosen.missing[order]
+        found = np.where(known, numbers_of(chosen.hidden[0], chosen.plan.law)[order], 0.0)
+        total, count = (np.concatenate([[0.0], np.cumsum(what)]) for what in (found, known))
+        value, many = total[stop] - total[start], count[stop] - count[start]
+        if column.history != "sum":
+            empty = many == 0
+        if column.history == "mean":
+            value = value / np.maximum(many, 1)
+        elif column.history == "last":
+            latest = np.maximum.accumulate(np.where(known, np.arange(len(order)), 0))
+            value = found[latest[stop - 1]]  # not read where nothing is known
+    value = np.where(empty, 0.0, value)
+    return Cells(
+        plan=column, hidden=value[None], code=standardised(value), missing=empty if empty.any() else None
+    )
 
 
 _SUMMED = ("normal", "lognormal", "pareto", "zero_inflated", "count", "percentage")

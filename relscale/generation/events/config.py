@@ -14,7 +14,7 @@ from relscale.generation.config import Count, Options, Plural, Positive, Range, 
 from relscale.platform.config import Config
 
 Mechanism = Literal["linear", "network", "tree", "threshold", "fourier", "product"]
-Aggregate = Literal["exists", "count", "sum", "mean", "max", "churn"]
+Aggregate = Literal["exists", "count", "sum", "mean", "max", "next", "churn"]
 LawName = Literal[
     "normal", "lognormal", "pareto", "zero_inflated", "count", "percentage", "ordinal", "boolean", "category",
     "text", "moment", "identifier",
@@ -129,8 +129,12 @@ class ColumnPrior(Config):
     parent_share: Range[Share] = (0.0, 0.9)
     """Share of the signal that comes from parent rows, besides what the hidden state carries."""
     history_prob: Share = 0.15
-    """Probability that a column of an event tells of its entity's earlier events: their number, sum, mean or
-    the last one."""
+    """Probability that a column of an event tells of its entity's earlier events, of its own table or another
+    one: their number, or the sum, mean or last of a number."""
+    slow_prob: Share = 0.1
+    """Probability that a column of an event is a property of its entity that seldom changes."""
+    slow_change: Range[Share] = (0.01, 0.2)
+    """Probability of such a change from one event of an entity to its next."""
     laws: Options[LawName] = (
         "normal", "lognormal", "pareto", "zero_inflated", "count", "percentage", "ordinal", "boolean",
         "category", "text", "moment", "identifier",
@@ -161,7 +165,7 @@ class ForecastPrior(Config):
     """Off: only columns to complete."""
     num_tasks: Range[Annotated[int, Field(ge=0)]] = (1, 4)
     """Tasks that a database is meant to have; those that fail the checks are left out."""
-    aggregates: Options[Aggregate] = ("exists", "count", "sum", "mean", "max", "churn")
+    aggregates: Options[Aggregate] = ("exists", "count", "sum", "mean", "max", "next", "churn")
     """What a label says of the events in the window."""
     train_windows: Range[Annotated[int, Field(ge=3)]] = (5, 40)
     """Windows before the validation time, which gives their length."""

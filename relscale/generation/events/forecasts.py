@@ -15,6 +15,7 @@ from relscale.generation.database import Database, Table, TaskTables
 from relscale.generation.draws import draw_count, draw_option
 from relscale.generation.events.config import Aggregate, ForecastPrior
 from relscale.generation.events.laws import DAY
+from relscale.generation.events.links import place_in_group
 from relscale.generation.events.plan import TablePlan
 
 if TYPE_CHECKING:
@@ -22,16 +23,23 @@ if TYPE_CHECKING:
 
 TRIVIAL = 0.98
 """A task is too easy where so many val labels equal the entity's last one before, or the commonest."""
-HOPELESS = 0.03
-"""A task is too hard where entities' mean train labels tell less of val: the squared rank correlation."""
+HOPELESS, NOISE = 0.17, 2.0
+"""A task is too hard where the rank correlation of a label with the mean of its entity's earlier ones is
+less, or less than so many standard errors of chance."""
 ATTEMPTS = 3
 """Questions that are drawn for each task that a database is meant to have."""
 LOOK_BACK = (1, 3)
 """Windows before a moment in one of which an entity must have an event to get a label."""
 VERBS: dict[Aggregate, str] = {
     "exists": "has", "count": "number_of", "sum": "sum_of", "mean": "mean_of", "max": "highest",
-    "churn": "no_more",
+    "churn": "no_more", "next": "next",
 }  # fmt: skip
+
+
+OF_COLUMN: tuple[Aggregate, ...] = ("sum", "mean", "max", "next")
+"""Aggregates of a column's numbers; the others are of the events."""
+OF_SOME: tuple[Aggregate, ...] = ("mean", "max", "next")
+"""Aggregates that no events have none of: such an entity gets no label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +88,8 @@ def sample_tasks(
     plans : of the tables, by name.
 
     Checks: labels in all splits; of yes-or-no answers both, with the prior's least share in train and val;
-    numbers that vary in train; not answered by the commonest answer, or by the entity's last one; and not
-    beyond what its earlier labels tell at all.
+    numbers that vary; not answered by the commonest answer, or by the entity's last one; and not beyond what
+    its earlier labels tell at all.
     """
     choices = [
         (name, j)
@@ -118,9 +126,9 @@ def _sample_question(
     key = plan.keys[choice[1]].name
     aggregate = draw_option(prior.aggregates, rng=rng)
     numbers = [c for c in events.features() if _is_number(events.data[c].type)]
-    if aggregate in ("sum", "mean", "max") and not numbers:
+    if aggregate in OF_COLUMN and not numbers:
         aggregate = "count"
-    column = draw_option(numbers, rng=rng) if aggregate in ("sum", "mean", "max") else None
+    column = draw_option(numbers, rng=rng) if aggregate in OF_COLUMN else None
     n_active = pc.count_distinct(events.data[key]).as_py()
     train_days = (_micro(database.val_timestamp) - _span(database)[0]) // DAY
     most_windows = max(
@@ -245,19 +253,22 @@ def _at(
         case "max":
             answers = np.full(len(active), -np.inf)
             np.maximum.at(answers, of, values[here])
-    if question.aggregate in ("mean", "max"):
+        case "next":
+            answers = np.zeros(len(active))
+            answers[of[::-1]] = values[here[::-1]]  # the first of each is written last
+    if question.aggregate in OF_SOME:
         active, answers = active[count > 0], answers[count > 0]
     return np.full(len(active), moment), active, answers
 
 
 def _is_fair(question: Question, splits: Mapping[str, Labels], prior: ForecastPrior) -> bool:
     train, val = splits["train"], splits["val"]
+    if any(np.ptp(found[2]) == 0 for found in splits.values()):
+        return False
     if question.is_binary:
         shares = [found[2].mean() for found in (train, val)]
         if not all(prior.minority <= share <= 1 - prior.minority for share in shares):
             return False
-    elif train[2].std() == 0:
-        return False
     _, counts = np.unique(val[2], return_counts=True)
     if counts.max() > TRIVIAL * len(val[2]):
         return False
@@ -267,19 +278,23 @@ def _is_fair(question: Question, splits: Mapping[str, Labels], prior: ForecastPr
     known = [
         last.get(entity) == answer for entity, answer in zip(val[1].tolist(), val[2].tolist(), strict=True)
     ]
-    return float(np.mean(known)) <= TRIVIAL and _told_by_train(train, val) >= HOPELESS
+    return float(np.mean(known)) <= TRIVIAL and _told_by_past(train, val)
 
 
-def _told_by_train(train: Labels, val: Labels) -> float:
-    """Squared rank correlation of the val labels with the mean train label of their entity; 0 if unknown."""
-    entities, places = np.unique(train[1], return_inverse=True)
-    means = np.bincount(places, train[2]) / np.bincount(places)
-    found = np.minimum(np.searchsorted(entities, val[1]), len(entities) - 1)
-    known = entities[found] == val[1]
-    pair = means[found[known]], val[2][known]
-    if min(len(pair[0]), *(len(np.unique(side)) for side in pair)) < 2:
-        return 0.0
-    return float(np.corrcoef(rankdata(pair[0]), rankdata(pair[1]))[0, 1] ** 2)
+def _told_by_past(train: Labels, val: Labels) -> bool:
+    """Whether entities' earlier labels tell of the next one, over all moments of train and val."""
+    moments, entities, answers = (np.concatenate(pair) for pair in zip(train, val, strict=True))
+    order = np.lexsort([moments, entities])
+    entities, answers = entities[order], answers[order].astype(np.float64)
+    number, _ = place_in_group(entities)
+    total = np.cumsum(answers) - answers
+    earlier = (total - total[np.arange(len(number)) - number]) / np.maximum(number, 1)
+    known = number > 0
+    pair = earlier[known], answers[known]
+    if known.sum() < 3 or any(np.ptp(side) == 0 for side in pair):
+        return False
+    told = np.corrcoef(rankdata(pair[0]), rankdata(pair[1]))[0, 1]
+    return bool(told >= max(HOPELESS, NOISE / np.sqrt(known.sum())))
 
 
 def manifest_of(name: str, question: Question, database: Database) -> TaskManifest:
@@ -315,6 +330,8 @@ def _sql(question: Question, database: Database) -> str:
     events = database.tables[question.events]
     time, key = f'e."{events.time_col}"', f'e."{question.key}"'
     conditions = [f"{time} > t.timestamp"]
+    if question.column:
+        conditions.append(f'e."{question.column}" IS NOT NULL')
     if question.condition:
         conditions.append(_condition_sql(*question.condition, events))
     column = f'CAST(e."{question.column}" AS DOUBLE)'
@@ -326,8 +343,9 @@ def _sql(question: Question, database: Database) -> str:
         "sum": f"COALESCE(SUM({column}) {counted}, 0)",
         "mean": f"AVG({column}) {counted}",
         "max": f"MAX({column}) {counted}",
+        "next": f'FIRST({column} ORDER BY {time}, e."{events.pkey}") {counted}',
     }[question.aggregate]
-    answered = f" AND {label} IS NOT NULL" if question.aggregate in ("mean", "max") else ""
+    answered = f" AND {label} IS NOT NULL" if question.aggregate in OF_SOME else ""
     entity_col = database.tables[question.entity].pkey
     return (
         f'SELECT t.timestamp AS "timestamp", CAST({key} AS BIGINT) AS "{entity_col}",\n'

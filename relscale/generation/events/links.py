@@ -63,8 +63,7 @@ def repeat_partners(
     loyalty : probability of taking over, for all but the first row of a group.
     """
     order = np.argsort(group, kind="stable")
-    first = starts_group(group[order])
-    fresh = first | (rng.random(len(group)) >= loyalty)
+    fresh = starts_group(group[order]) | (rng.random(len(group)) >= loyalty)
     source = np.maximum.accumulate(np.where(fresh, np.arange(len(group)), 0))
     result = np.empty_like(partners)
     result[order] = partners[order][source]
@@ -78,6 +77,18 @@ def starts_group(sorted_groups: np.ndarray) -> np.ndarray:
         if len(sorted_groups)
         else np.zeros(0, bool)
     )
+
+
+def place_in_group(sorted_groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each place's number within its run of equal numbers, from 0, and where its run begins; int64 [rows]."""
+    places = np.arange(len(sorted_groups))
+    start = np.maximum.accumulate(np.where(starts_group(sorted_groups), places, 0))
+    return places - start, start
+
+
+def alone_where_empty(keys: np.ndarray) -> np.ndarray:
+    """The keys as groups: a row with an empty key is a group of its own."""
+    return np.where(keys >= 0, keys, -1 - np.arange(len(keys)))
 
 
 def grow_forest(

@@ -1,6 +1,7 @@
 """Meaning: tables and columns get names, units and laws together, from concepts of one domain."""
 
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -53,6 +54,12 @@ def lexicon() -> Mapping[str, Any]:
     text = resources.files("relscale.generation.events").joinpath("lexicon.yaml").read_text(encoding="utf-8")
     loaded: Mapping[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return loaded
+
+
+@functools.cache
+def _lexicon_laws() -> Counter[str]:
+    """Measures by law: columns without a meaning have the same mix."""
+    return Counter(entry["law"] for entry in lexicon()["measures"].values())
 
 
 def name_tables(
@@ -157,10 +164,10 @@ def _nameless(
     rng: np.random.Generator,
 ) -> TablePlan:
     kinds = config.columns.laws
-    odds = style.weights("laws", len(kinds))
+    odds = np.array([_lexicon_laws()[kind] + 1 for kind in kinds], float)
     columns = []
     for place in range(table.n_columns):
-        entry = plain_entry(kinds[int(rng.choice(len(odds), p=odds))], config, rng=rng)
+        entry = plain_entry(kinds[int(rng.choice(len(odds), p=odds / odds.sum()))], config, rng=rng)
         columns.append(ColumnPlan(name=f"feature_{place}", law=law_of(entry, config, style, rng=rng)))
     columns = _with_histories(table, columns, lambda wording: f"feature_{len(columns)}", config, rng)
     keys = tuple(_key(key, place) for place, key in enumerate(table.keys))
@@ -262,7 +269,8 @@ def _classes(
         count = draw_count(tuple(entry["classes"]), rng=rng)
         options = [[str(k + 1)] for k in range(count)] if kind == "category" else []
     elif kind != "ordinal" and len(options) > 2:
-        count = draw_count((min(3, len(options)), min(len(options), config.columns.classes[1])), rng=rng)
+        most = min(len(options), config.columns.classes[1])
+        count = draw_count((min(config.columns.classes[0], most), most), rng=rng)
         options = [options[i] for i in sorted(rng.choice(len(options), count, replace=False))]
         count = len(options)
     else:

@@ -11,6 +11,7 @@ from relscale.generation.events.communities import Communities
 from relscale.generation.events.config import EventsConfig
 from relscale.generation.events.laws import DAY
 from relscale.generation.events.links import (
+    alone_where_empty,
     forest_levels,
     grow_forest,
     pick_parents,
@@ -28,6 +29,8 @@ LAG_DAYS = (0.0, 5.0)
 """Mean days from an event to its details, where these have times of their own."""
 MAIN_WEIGHT = 4.0
 """Of the main entity, beside 1 of each other, in the Dirichlet law of their shares in an event's state."""
+REDRAWS = 4
+"""Times that a partner is drawn until one is found that has not ended."""
 BURST_ROUNDS = 2
 """Events that follow may be followed themselves so often."""
 
@@ -96,7 +99,7 @@ def _entities(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.r
             # A row without a time counts as always there, so it refers to what was there from the start.
             is_open = plan.time_col is None and world.tables[key.parent].time_col is not None
             when = np.full(n_rows, period.first) if is_open else born
-            keys.append(_pick(key, rows[key.parent], community, when, world, rng))
+            keys.append(_pick(key, rows[key.parent], community, when, world, rng, is_first=not keys))
     state = _traits(plan, keys, community, rows, world, rng)
     spread = float(world.style.draw("popularity", config.keys.popularity, rng=rng)) * config.keys.enabled
     rate_spread = float(world.style.draw("rate_spread", config.traits.rate_spread, rng=rng))
@@ -200,14 +203,20 @@ def _pick(
         steps = int(rng.integers(*MOVES, endpoint=True))
         position = (when - world.period.first) / (world.period.end - world.period.first)
         wanted = (wanted + (position * (steps + 1)).astype(np.int64)) % len(ends)
-    chosen = pick_parents(
-        wanted=wanted,
-        when=when,
-        community=parents.community,
-        born=parents.born,
-        weight=parents.weight,
-        rng=rng,
-    )
+    chosen = np.zeros(len(when), np.int64)
+    open_ = np.arange(len(when))
+    for _ in range(REDRAWS):
+        chosen[open_] = pick_parents(
+            wanted=wanted[open_],
+            when=when[open_],
+            community=parents.community,
+            born=parents.born,
+            weight=parents.weight,
+            rng=rng,
+        )
+        open_ = open_[parents.died[chosen[open_]] <= when[open_]]
+        if not len(open_):
+            break
     return np.where(rng.random(len(chosen)) < key.null_share, -1, chosen)
 
 
@@ -299,12 +308,14 @@ def _links(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.rand
     who = np.searchsorted(np.cumsum(left.weight) / left.weight.sum(), rng.random(plan.n_rows))
     who = np.minimum(who, len(left) - 1)
     start = left.born[who]
-    when = start + (rng.random(len(who)) * (world.period.end - start)).astype(np.int64)
+    even = (np.arange(len(who)) + 0.5) / len(who)  # with no process of time at equal gaps
+    place = rng.random(len(who)) if world.config.time.enabled else even
+    when = start + (place * (world.period.end - start)).astype(np.int64)
     if plan.whole_days:
         when = when // DAY * DAY
     order = np.argsort(when, kind="stable")
     who, when = who[order], when[order]
-    other = _pick(plan.keys[1], right, left.community[who], when, world, rng)
+    other = _pick(plan.keys[1], right, left.community[who], when, world, rng, is_first=False)
     kept = without_repeats(who, other)
     return _finish(plan, [who[kept], other[kept]], when[kept], left.community[who[kept]], rows, world, rng)
 
@@ -367,7 +378,7 @@ def _event_state(
         part = _seen(rows[key.parent].state, of, rng)
         if j == plan.main and key.role != "spine":
             part = np.sqrt(1 - drift) * part + np.sqrt(drift) * wandering(
-                of, persistence, dimensions, rng=rng
+                alone_where_empty(of), persistence, dimensions, rng=rng
             )
         parts.append(part)
     shares = rng.dirichlet([MAIN_WEIGHT if j == plan.main else 1.0 for j in range(len(parts))])

@@ -74,14 +74,14 @@ def sketch(database):
 @pytest.mark.parametrize(
     ("preset", "shape", "values"),
     [
-        ("events-1", "be5232346a4a6630", 30.7894),
-        ("events-1-no-traits", "cdc7e1b351d9e4a2", 30.8142),
-        ("events-1-no-time", "ee2c93e1ecdc5d90", 26.5907),
-        ("events-1-no-forecasts", "66ba0b5180013469", 30.7894),
-        ("events-1-no-keys", "3bb0c67ec07aa6cf", 24.5260),
-        ("events-1-no-columns", "fc71e70481bf552e", 23.8585),
-        ("events-1-no-meaning", "62edd2757488042f", 28.8894),
-        ("events-1-no-style", "f95e632fddc4a00d", 28.5710),
+        ("events-1", "bc23cbc716f01f21", 30.0498),
+        ("events-1-no-traits", "8ee6d280e56f2bb1", 29.6723),
+        ("events-1-no-time", "bbc69144f7dfb08e", 27.2845),
+        ("events-1-no-forecasts", "eaa093c05803ae5a", 30.0498),
+        ("events-1-no-keys", "f789d464528ed3a0", 24.6702),
+        ("events-1-no-columns", "4e0f415a92e4768c", 24.1945),
+        ("events-1-no-meaning", "c90047306499f890", 29.1740),
+        ("events-1-no-style", "c9b16f0d87fd2dc2", 26.8349),
     ],
 )
 def test_presets_are_pinned(preset, shape, values):

@@ -37,7 +37,7 @@ def test_all_kinds_of_questions_come_up_and_are_fair():
             kinds.add(task.manifest.target_col.split("_")[0])
             if task.manifest.task_type == "binary_classification":
                 shares += [task.splits[split].column(2).to_numpy().mean() for split in ("train", "val")]
-    assert kinds == {"has", "number", "sum", "mean", "highest", "no"}
+    assert kinds == {"has", "number", "sum", "mean", "highest", "next", "no"}
     assert len(shares) > 20 and min(shares) >= 0.03 and max(shares) <= 0.97
 
 
