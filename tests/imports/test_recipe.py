@@ -166,6 +166,18 @@ def test_what_few_rows_have_is_not_told(tmp_path):
     assert set(made.tables["exams"].data["passed"].to_pylist()) == {False}
 
 
+def test_what_is_no_number_is_missing(tmp_path):
+    """Of three numbers among NaN nothing is told, nor of NaN alone."""
+    few = [float("nan")] * 97 + [1.0, 77.7, 1e6]
+    for passed in (few, [float("nan")] * 100):
+        folder = write_folder(tmp_path / str(passed[-1]), [i % 40 for i in range(100)], passed)
+        assert not next(t for t in recipe_of(folder).tables if t.name == "exams").columns
+    half = [float("nan"), 1.0] * 100
+    folder = write_folder(tmp_path / "half", [i % 40 for i in range(200)], half)
+    (column,) = next(t for t in recipe_of(folder).tables if t.name == "exams").columns
+    assert column.missing_share == 0.5
+
+
 def test_a_table_without_its_time_is_one_sentence(tmp_path):
     folder = write_folder(tmp_path / "tests", list(range(40)), [True, False] * 20)
     exams = pq.read_table(folder / "db" / "exams.parquet")

@@ -8,6 +8,7 @@ import numpy as np
 
 from relscale.generation.draws import draw_count, draw_option
 from relscale.generation.events.clock import phases
+from relscale.generation.events.histories import Moments, earlier
 from relscale.generation.events.laws import classes_of, numbers_of
 from relscale.generation.events.links import alone_where_empty, repeat_partners
 from relscale.generation.events.mechanisms import apply, normal_scores, standardised, weights
@@ -59,10 +60,9 @@ class _Around:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Events:
-    """Events of some entities: whose (-1: nobody's), when, and what stands in them."""
+    """Events of some entities, and what stands in them."""
 
-    entity: np.ndarray
-    born: np.ndarray
+    moments: Moments
     cells: Sequence[Cells]
 
 
@@ -88,7 +88,7 @@ def make_columns(
         state=rows.state,
         time=phases(rows.born, world.period) if timed else np.empty((0, len(rows)), np.float32),
         late=standardised(rows.born.astype(np.float64)) if timed else None,
-        entity=alone_where_empty(events[0].entity) if events else None,
+        entity=alone_where_empty(events[0].moments.entity) if events else None,
         columns=[],
         parents=[
             (
@@ -123,12 +123,13 @@ def _events(
     """A table's own events and those of the tables before it with the same entities; empty for others."""
     if plan.main is None:
         return []
-    found = [_Events(entity=rows.keys[plan.main], born=rows.born, cells=cells)]
+    found = [_Events(moments=Moments(entity=rows.keys[plan.main], born=rows.born), cells=cells)]
     for number, others in all_cells.items():
         main = world.tables[number].main
         if main is not None and world.tables[number].keys[main].parent == plan.keys[plan.main].parent:
             other = all_rows[number]
-            found.append(_Events(entity=other.keys[main], born=other.born, cells=others))
+            moments = Moments(entity=other.keys[main], born=other.born)
+            found.append(_Events(moments=moments, cells=others))
     return found
 
 
@@ -267,42 +268,21 @@ def _missing(
 
 
 def _history(column: ColumnPlan, sources: Sequence[_Events], rng: np.random.Generator) -> Cells | None:
-    """Of the events of the row's entity before its time, in its own table or another one: their number, or
-    the sum, mean or last of a number column.
+    """What the row knows of its entity's earlier events, in its own table or another one.
 
-    None where the chosen table has no column of numbers. Empty where nothing is known, but for number and
-    sum.
+    None where the chosen table has no column of numbers.
     """
     own = sources[0]
     source = own if rng.random() < OWN_EVENTS else draw_option(sources, rng=rng)
-    numbers = [made for made in source.cells if made.plan.law.kind in _SUMMED and not made.plan.history]
-    if column.history != "count" and not numbers:
-        return None
-    times = np.unique(np.concatenate([own.born, source.born]))
-
-    def place(entity: np.ndarray, born: np.ndarray) -> np.ndarray:
-        return entity * (len(times) + 1) + np.searchsorted(times, born)
-
-    order = np.argsort(place(source.entity, source.born), kind="stable")
-    places = place(source.entity, source.born)[order]
-    start = np.searchsorted(places, own.entity * (len(times) + 1))
-    stop = np.searchsorted(places, place(own.entity, own.born))  # before the first event of the same time
-    start, stop = np.where(own.entity >= 0, start, 0), np.where(own.entity >= 0, stop, 0)
-    value, empty = (stop - start).astype(np.float64), np.zeros(len(stop), bool)
+    options = [made for made in source.cells if made.plan.law.kind in _SUMMED and not made.plan.history]
+    numbers, known = np.zeros(len(source.moments.born)), np.ones(len(source.moments.born), bool)
     if column.history != "count":
-        chosen = draw_option(numbers, rng=rng)
-        known = np.ones(len(order), bool) if chosen.missing is None else ~chosen.missing[order]
-        found = np.where(known, numbers_of(chosen.hidden[0], chosen.plan.law)[order], 0.0)
-        total, count = (np.concatenate([[0.0], np.cumsum(what)]) for what in (found, known))
-        value, many = total[stop] - total[start], count[stop] - count[start]
-        if column.history != "sum":
-            empty = many == 0
-        if column.history == "mean":
-            value = value / np.maximum(many, 1)
-        elif column.history == "last":
-            latest = np.maximum.accumulate(np.where(known, np.arange(len(order)), 0))
-            value = found[latest[stop - 1]]  # not read where nothing is known
-    value = np.where(empty, 0.0, value)
+        if not options:
+            return None
+        chosen = draw_option(options, rng=rng)
+        numbers = numbers_of(chosen.hidden[0], chosen.plan.law).astype(np.float64)
+        known = known if chosen.missing is None else ~chosen.missing
+    value, empty = earlier(column.history, own.moments, source.moments, numbers, known)
     return Cells(
         plan=column, hidden=value[None], code=standardised(value), missing=empty if empty.any() else None
     )

@@ -278,10 +278,10 @@ def _is_fair(question: Question, splits: Mapping[str, Labels], prior: ForecastPr
     known = [
         last.get(entity) == answer for entity, answer in zip(val[1].tolist(), val[2].tolist(), strict=True)
     ]
-    return float(np.mean(known)) <= TRIVIAL and _told_by_past(train, val)
+    return float(np.mean(known)) <= TRIVIAL and told_by_past(train, val)
 
 
-def _told_by_past(train: Labels, val: Labels) -> bool:
+def told_by_past(train: Labels, val: Labels) -> bool:
     """Whether entities' earlier labels tell of the next one, over all moments of train and val."""
     moments, entities, answers = (np.concatenate(pair) for pair in zip(train, val, strict=True))
     order = np.lexsort([moments, entities])

@@ -6,6 +6,7 @@ import pytest
 from relscale.generation.admission import admit
 from relscale.generation.events.config import EventsConfig, ForecastPrior
 from relscale.generation.events.database import generate_events
+from relscale.generation.events.forecasts import told_by_past
 from relscale.generation.labels import label_tables, relbench_task
 
 MANY = EventsConfig(
@@ -39,6 +40,20 @@ def test_all_kinds_of_questions_come_up_and_are_fair():
                 shares += [task.splits[split].column(2).to_numpy().mean() for split in ("train", "val")]
     assert kinds == {"has", "number", "sum", "mean", "highest", "next", "no"}
     assert len(shares) > 20 and min(shares) >= 0.03 and max(shares) <= 0.97
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, (0, 0.1)), (0.8, (0.9, 1))])
+def test_a_task_of_noise_is_refused(share, kept, rng):
+    """Labels of 30 entities in 10 windows, of which a share is the entity's own."""
+    fair = 0
+    for _ in range(100):
+        own = np.tile(rng.standard_normal(30), 11)
+        labels = np.sqrt(share) * own + np.sqrt(1 - share) * rng.standard_normal(330)
+        moments, entities = np.repeat(np.arange(11), 30), np.tile(np.arange(30), 11)
+        val = moments == 10
+        train, later = ((moments[w], entities[w], labels[w]) for w in (~val, val))
+        fair += told_by_past(train, later)
+    assert kept[0] <= fair / 100 <= kept[1]
 
 
 def test_none_where_they_are_switched_off():

@@ -12,9 +12,11 @@ from relscale.generation.events.config import EventsConfig, KeyPrior, TimePrior
 from relscale.generation.events.database import hidden_and_shown
 from relscale.generation.events.laws import DAY
 from relscale.generation.events.links import (
+    alone_where_empty,
     forest_levels,
     grow_forest,
     pick_parents,
+    place_in_group,
     repeat_partners,
     without_repeats,
 )
@@ -129,3 +131,10 @@ def test_no_row_is_older_than_what_it_refers_to(seed):
             assert (np.diff(mine.born) >= 0).all()
     for name, plan_rows in rows.items():
         assert np.abs(plan_rows.state.std(axis=1) - 1).max() < 0.15 or len(plan_rows) < 100, name
+
+
+def test_groups_of_keys():
+    """Rows with an empty key are groups of their own; places count within groups."""
+    assert alone_where_empty(np.array([3, -1, 3, -1])).tolist() == [3, -2, 3, -4]
+    number, start = place_in_group(np.array([4, 4, 7, 9, 9, 9]))
+    assert number.tolist() == [0, 1, 0, 0, 1, 2] and start.tolist() == [0, 0, 2, 3, 3, 3]
