@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from prior_measures import (
     alike,
+    between_parents,
     community_share,
     cycle_strength,
     explained_by_last,
@@ -25,10 +26,12 @@ from prior_measures import (
     gini,
     group_share,
     missing,
+    n_tasks,
     repeats,
     roots,
     same_block,
     signal,
+    told_by_names,
     too_young,
 )
 from record import write_record
@@ -145,6 +148,22 @@ NO_BURST = TimePrior(
     trend=(0, 0),
     rate_trend=(0, 0),
 )
+ASKED = {
+    "forecasts": ForecastPrior(num_tasks=(4, 4), train_windows=(10, 10), aggregates=("mean", "next")),
+    "columns": PLAIN_COLUMNS.replace(parent_share=(0, 0)),
+    "time": NO_BURST,
+}
+NAMED_COLUMNS = ColumnPrior(missing_prob=0)
+OTHERS = range(10_000, 10_150)
+
+
+def named_elsewhere() -> Iterable[Database]:
+    """Databases with and without meaning, to learn from what names stand for."""
+    for meaning in (BASE.meaning, EventsConfig().meaning):
+        config = BASE.replace(columns=NAMED_COLUMNS, rows_activity=(100, 200), meaning=meaning)
+        yield from (generate_events(seed, config) for seed in OTHERS)
+
+
 COMPARISONS = (
     Comparison(
         mechanism="traits",
@@ -210,6 +229,13 @@ COMPARISONS = (
         names=("0", "0.8"),
     ),
     Comparison(
+        mechanism="forecasts",
+        statistic="tasks about values that pass the checks, without and with traits",
+        measure=n_tasks,
+        low=with_parts(traits=TraitPrior(enabled=False), **ASKED),
+        high=with_parts(traits=TRAIT.traits, **ASKED),
+    ),
+    Comparison(
         mechanism="keys",
         statistic="inequality of children (Gini), by popularity 0 and 1.5",
         measure=gini,
@@ -251,10 +277,27 @@ COMPARISONS = (
     ),
     Comparison(
         mechanism="columns",
-        statistic="AUC of another column for a missing cell: at random, and by all three laws",
+        statistic="numbers between parent rows (share of variance), by parent_share 0 and 0.9",
+        measure=between_parents,
+        low=with_parts(columns=PLAIN_COLUMNS.replace(parent_share=(0, 0)), traits=TraitPrior(enabled=False)),
+        high=with_parts(
+            columns=PLAIN_COLUMNS.replace(parent_share=(0.9, 0.9)), traits=TraitPrior(enabled=False)
+        ),
+        names=("0", "0.9"),
+    ),
+    Comparison(
+        mechanism="columns",
+        statistic="AUC of another column for a missing cell: at random, and by all laws",
         measure=missing,
         low=with_parts(columns=ColumnPrior(enabled=False, missing_prob=1, missing_share=(0.2, 0.2))),
         high=with_parts(columns=PLAIN_COLUMNS.replace(missing_prob=1, missing_share=(0.2, 0.2))),
+    ),
+    Comparison(
+        mechanism="meaning",
+        statistic="size of numbers with that of columns so named elsewhere (correlation)",
+        measure=told_by_names(named_elsewhere),
+        low=BASE.replace(columns=NAMED_COLUMNS),
+        high=BASE.replace(columns=NAMED_COLUMNS, meaning=EventsConfig().meaning),
     ),
     Comparison(
         mechanism="style",

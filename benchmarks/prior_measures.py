@@ -4,10 +4,12 @@ Each takes the rows of all tables by name and the database, and gives one number
 that it applies to.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import rankdata
 
 from relscale.generation.database import Database
 from relscale.generation.events.laws import DAY
@@ -181,3 +183,51 @@ def roots(rows: dict[str, Rows], database: Database) -> Iterable[float]:
         for of, parent in zip(rows[table.name].keys, table.fkeys.values(), strict=True):
             if parent == table.name:
                 yield float((of < 0).mean())
+
+
+def n_tasks(rows: dict[str, Rows], database: Database) -> Iterable[float]:
+    """Forecast tasks that pass the checks."""
+    return [float(len(database.tasks))]
+
+
+def between_parents(rows: dict[str, Rows], database: Database) -> Iterable[float]:
+    """Share of the variance of an event's numbers between the rows of its first key, beyond chance."""
+    for table in events(database):
+        groups = np.unique(rows[table.name].keys[0], return_inverse=True)[1]
+        sizes = np.bincount(groups)
+        for name in table.features():
+            if pa.types.is_floating(table.data[name].type) and not table.data[name].null_count:
+                ranks = rankdata(table.data[name].to_numpy())
+                means = np.bincount(groups, ranks) / sizes
+                share = (sizes * (means - ranks.mean()) ** 2).sum() / (len(ranks) * ranks.var())
+                by_chance = (len(sizes) - 1) / (len(ranks) - 1)
+                yield float((share - by_chance) / (1 - by_chance))
+
+
+def told_by_names(others: Callable[[], Iterable[Database]]) -> Callable[..., Iterable[float]]:
+    """Correlation of the sizes of a database's numbers with those of columns of the same names in others."""
+
+    @functools.cache
+    def known() -> dict[str, float]:
+        found: dict[str, list[float]] = {}
+        for other in others():
+            for name, size in _sizes(other):
+                found.setdefault(name, []).append(size)
+        return {name: float(np.mean(sizes)) for name, sizes in found.items()}
+
+    def measure(rows: dict[str, Rows], database: Database) -> Iterable[float]:
+        pairs = [(known()[name], size) for name, size in _sizes(database) if name in known()]
+        if len(pairs) >= 8 and all(np.ptp(side) > 0 for side in zip(*pairs, strict=True)):
+            yield float(np.corrcoef(np.array(pairs).T)[0, 1])
+
+    return measure
+
+
+def _sizes(database: Database) -> Iterable[tuple[str, float]]:
+    """Columns of numbers, and the logarithm of the median of their absolute values."""
+    for table in database.tables.values():
+        for name in table.features():
+            kind = table.data[name].type
+            numbers = table.data[name].drop_null()
+            if (pa.types.is_floating(kind) or pa.types.is_integer(kind)) and len(numbers):
+                yield name, float(np.log1p(np.median(np.abs(numbers.to_numpy()))))
