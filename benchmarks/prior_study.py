@@ -2,7 +2,8 @@
 
     relscale sweep --config configs/cpu-events-prior.yaml --out runs/prior/on-events
     relscale sweep --config configs/cpu-events-mechanisms.yaml --out runs/prior/mechanisms
-    python benchmarks/prior_study.py --runs runs/prior --dataset data/rel-f1 --dataset nycflights --split val
+    python benchmarks/prior_study.py --runs runs/prior --out runs/prior/tables
+    python benchmarks/prior_study.py --runs runs/prior --out runs/prior/tables --dataset data/rel-f1
 
 Takes from both sweeps the networks of the most databases and tokens, every seed: equal in all but the prior.
 Prints and writes, with intervals of 95 %: the cross table (held-out loss of each prior's networks on each
@@ -59,6 +60,12 @@ def arms(runs: Path) -> list[Arm]:
     without = [one for one in _variants(runs / "mechanisms") if "-no-" in one.name]
     found += [_arm(runs / "mechanisms", one) for one in without]
     return sorted(found, key=lambda arm: arm.name != PUBLISHED)
+
+
+def given(pair: str) -> Arm:
+    """A single network, from NAME=FOLDER."""
+    name, folder = pair.split("=", 1)
+    return Arm(name=name, config=StudyConfig(), checkpoints={0: Path(folder)})
 
 
 def _variants(sweep: Path) -> list[Variant]:
@@ -215,6 +222,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--dataset", action="append", default=[])
+    parser.add_argument(
+        "--checkpoint", action="append", metavar="NAME=FOLDER", help="in place of the sweeps'"
+    )
     parser.add_argument("--split", default="val", choices=["val", "test"])
     parser.add_argument("--visibility", default="temporal", choices=["temporal", "strict"])
     parser.add_argument("--context-length", type=int, default=128)
@@ -222,7 +232,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    networks = arms(args.runs)
+    networks = [given(pair) for pair in args.checkpoint] if args.checkpoint else arms(args.runs)
     if not args.dataset:
         losses = cross_losses(networks, args.runs, args.workers)
         table = cross_table(losses)
@@ -231,7 +241,7 @@ def main() -> None:
         return
     table = transfer_table(evaluate(networks, args), n_boot=2000)
     table["differences"] = [row for row in table["differences"] if WHOLE in (row["first"], row["second"])]
-    name = f"real-{args.split}-{args.visibility}-{args.context_length}"
+    name = f"{'given' if args.checkpoint else 'priors'}-{args.split}-{args.visibility}-{args.context_length}"
     note = (
         f"Split {args.split}, visibility {args.visibility}, read at {args.context_length} cells. "
         "Intervals: 95 %, over entities and seeds."
