@@ -241,7 +241,8 @@ def main() -> None:
         return
     table = transfer_table(evaluate(networks, args), n_boot=2000)
     table["differences"] = [row for row in table["differences"] if WHOLE in (row["first"], row["second"])]
-    name = f"{'given' if args.checkpoint else 'priors'}-{args.split}-{args.visibility}-{args.context_length}"
+    asked = [*map(dataset_name, args.dataset), args.split, args.visibility, str(args.context_length)]
+    name = "-".join(["given" if args.checkpoint else "priors", *asked])
     note = (
         f"Split {args.split}, visibility {args.visibility}, read at {args.context_length} cells. "
         "Intervals: 95 %, over entities and seeds."
