@@ -31,7 +31,7 @@ TITLES: Mapping[str, str] = {
 }
 """What the title of a worker of Ray holds while it does such work."""
 
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 300.0
 """Without progress for so long a command is taken for hung."""
 
 
