@@ -161,7 +161,7 @@ def test_chaos_in_short(tmp_path: Path) -> None:
     printed = run(
         "benchmarks/chaos.py",
         "--generate=3",
-        "--databases=60",
+        "--databases=150",  # so many that two nodes work on them
         "--pretrain=0",
         "--sweep=0",
         f"--out={tmp_path / 'chaos.json'}",
