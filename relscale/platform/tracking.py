@@ -131,11 +131,12 @@ class Tracker:
 
         with self._speaking():
             found = self._client.search_runs([self.experiment_id], where, max_results=1)
-            if found:
-                return str(found[0].info.run_id)
-            run = self._client.create_run(self.experiment_id, run_name=name, tags={KEY_TAG: key, **links})
+            tags = {KEY_TAG: key, **links}
+            run = found[0] if found else self._client.create_run(self.experiment_id, run_name=name, tags=tags)
             run_id = str(run.info.run_id)
-            self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+            # The server may have gone, or this process been killed, between a run and its params.
+            if missing := [Param(k, str(v)) for k, v in params.items() if k not in run.data.params]:
+                self._client.log_batch(run_id, params=missing)
         return run_id
 
     def find(self, tag: str, value: str) -> list[tuple[str, str]]:

@@ -30,6 +30,19 @@ def test_a_run_is_made_once_and_found_again(tracker, tmp_path):
     assert again.run("trial-1", "N=4", params={}, parent=child) != child, "another parent, another run"
 
 
+def test_a_run_that_lost_its_params_gets_them(tracker, monkeypatch):
+    def cut_off(*args, **kwargs):
+        raise OSError("connection reset")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker._client, "log_batch", cut_off)
+        with pytest.raises(ResourceError, match="connection reset"):
+            tracker.run("cut-off", "N=4", params={"N": 4, "S": 8})
+    run = tracker.run("cut-off", "N=4", params={"N": 4, "S": 8})
+    assert tracker._client.get_run(run).data.params == {"N": "4", "S": "8"}
+    assert len(tracker.find(tracking.KEY_TAG, "cut-off")) == 1
+
+
 def test_a_repeated_curve_adds_no_point(tracker):
     run = tracker.run("curve", "curve", params={})
     first = [Point("loss", 1.0, 10), Point("rate", 0.1, 10), Point("loss", 0.9, 20)]
