@@ -13,7 +13,6 @@ of three seeds makes the latter's intervals somewhat too narrow. Run again, it g
 """
 
 import argparse
-import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -28,7 +27,7 @@ from scipy import stats
 from relscale.analysis.transfer import Evaluation, markdown, transfer_table
 from relscale.analysis.zero_shot import evaluate_checkpoint
 from relscale.model.source import source_digest
-from relscale.platform import storage
+from relscale.platform import remote, storage
 from relscale.platform.config import load_config
 from relscale.platform.dataflow import map_keys_here
 from relscale.sweeps.collect import checkpoint_folder
@@ -87,11 +86,6 @@ def _arm(sweep: Path, variant: Variant) -> Arm:
     )
 
 
-def _digest(checkpoint: Path) -> str:
-    with (checkpoint / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def cross_losses(networks: list[Arm], runs: Path, workers: int) -> pd.DataFrame:
     """Columns held_out (whose databases), trained (whose networks), seed, database, loss."""
     tables = []
@@ -114,7 +108,7 @@ def _cross_one(job: tuple[Arm, int, Path, Databases]) -> dict[str, Any]:
     arm, seed, folder, held_out = job
     checkpoint, file = arm.checkpoints[seed], folder / f"{arm.name}-{seed}.json".replace(" ", "-")
     inputs = {
-        "network": _digest(checkpoint),
+        "network": remote.digests(checkpoint)["model.safetensors"],
         "on": held_out.fingerprint,
         "sampler": arm.config.sampler.fingerprint(),
         "evaluation": arm.config.evaluation.fingerprint(),
@@ -194,7 +188,7 @@ def evaluate(networks: list[Arm], args: argparse.Namespace) -> list[Evaluation]:
 def _evaluate_one(job: tuple[Path, Path, Path, argparse.Namespace]) -> None:
     checkpoint, source, folder, args = job
     inputs = {
-        "network": _digest(checkpoint),
+        "network": remote.digests(checkpoint)["model.safetensors"],
         "database": source_digest(source),
         "code": scoring_fingerprint(),
         "cells": args.context_length,
@@ -232,6 +226,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    lacking = [
+        name for name in ("on-events", "mechanisms") if not (args.runs / name / "study.yaml").is_file()
+    ]
+    if lacking and not args.checkpoint:
+        parser.error(f"'{args.runs}' holds no sweep '{lacking[0]}'; run those named above first")
+    for pair in args.checkpoint or ():
+        if "=" not in pair or not (Path(pair.split("=", 1)[1]) / "model.safetensors").is_file():
+            parser.error(f"--checkpoint {pair} is not NAME=FOLDER of a checkpoint")
+    if args.checkpoint and not args.dataset:
+        parser.error("--checkpoint needs a --dataset to be scored on")
     networks = [given(pair) for pair in args.checkpoint] if args.checkpoint else arms(args.runs)
     if not args.dataset:
         losses = cross_losses(networks, args.runs, args.workers)

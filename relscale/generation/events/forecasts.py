@@ -286,9 +286,9 @@ def told_by_past(train: Labels, val: Labels) -> bool:
     moments, entities, answers = (np.concatenate(pair) for pair in zip(train, val, strict=True))
     order = np.lexsort([moments, entities])
     entities, answers = entities[order], answers[order].astype(np.float64)
-    number, _ = place_in_group(entities)
+    number, start = place_in_group(entities)
     total = np.cumsum(answers) - answers
-    earlier = (total - total[np.arange(len(number)) - number]) / np.maximum(number, 1)
+    earlier = (total - total[start]) / np.maximum(number, 1)
     known = number > 0
     pair = earlier[known], answers[known]
     if known.sum() < 3 or any(np.ptp(side) == 0 for side in pair):

@@ -204,18 +204,18 @@ def _pick(
         position = (when - world.period.first) / (world.period.end - world.period.first)
         wanted = (wanted + (position * (steps + 1)).astype(np.int64)) % len(ends)
     chosen = np.zeros(len(when), np.int64)
-    open_ = np.arange(len(when))
+    unmet = np.arange(len(when))
     for _ in range(REDRAWS):
-        chosen[open_] = pick_parents(
-            wanted=wanted[open_],
-            when=when[open_],
+        chosen[unmet] = pick_parents(
+            wanted=wanted[unmet],
+            when=when[unmet],
             community=parents.community,
             born=parents.born,
             weight=parents.weight,
             rng=rng,
         )
-        open_ = open_[parents.died[chosen[open_]] <= when[open_]]
-        if not len(open_):
+        unmet = unmet[parents.died[chosen[unmet]] <= when[unmet]]
+        if not len(unmet):
             break
     return np.where(rng.random(len(chosen)) < key.null_share, -1, chosen)
 
