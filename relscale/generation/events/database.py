@@ -22,7 +22,7 @@ from relscale.generation.events.rows import Rows, World, sample_rows
 from relscale.generation.events.style import Style
 from relscale.platform.seeds import Purpose, stream
 
-EVENTS_VERSION = 4
+EVENTS_VERSION = 5
 """Raised whenever the same seed and configuration give another database."""
 
 STRUCTURE, STYLE, NAMES, COMMUNITIES, TASKS = range(5)
