@@ -25,14 +25,12 @@ from prior_measures import (
     gap_variation,
     gini,
     group_share,
-    label_distance,
     missing,
     n_tasks,
     repeats,
     roots,
     same_block,
     signal,
-    time_active,
     told_by_names,
     too_young,
 )
@@ -151,9 +149,7 @@ NO_BURST = TimePrior(
     rate_trend=(0, 0),
 )
 ASKED = {
-    "forecasts": ForecastPrior(
-        num_tasks=(4, 4), train_windows=(10, 10), above_prob=0, aggregates=("mean", "next")
-    ),
+    "forecasts": ForecastPrior(num_tasks=(4, 4), train_windows=(10, 10), aggregates=("mean", "next")),
     "columns": PLAIN_COLUMNS.replace(parent_share=(0, 0)),
     "time": NO_BURST,
 }
@@ -231,22 +227,6 @@ COMPARISONS = (
         low=with_parts(time=NO_BURST.replace(whole_days_prob=0)),
         high=with_parts(time=NO_BURST.replace(whole_days_prob=0, cycle=(0.8, 0.8))),
         names=("0", "0.8"),
-    ),
-    Comparison(
-        mechanism="time",
-        statistic="time that an entity is active, in periods, by life 0.05 and 1",
-        measure=time_active,
-        low=with_parts(time=NO_BURST.replace(leaving=(1, 1), life=(0.05, 0.05))),
-        high=with_parts(time=NO_BURST.replace(leaving=(1, 1), life=(1, 1))),
-        names=("0.05", "1"),
-    ),
-    Comparison(
-        mechanism="forecasts",
-        statistic="distance of an entity's labels in time, by 100 and 5 windows",
-        measure=label_distance,
-        low=with_parts(**{**ASKED, "forecasts": ASKED["forecasts"].replace(train_windows=(100, 100))}),
-        high=with_parts(**{**ASKED, "forecasts": ASKED["forecasts"].replace(train_windows=(5, 5))}),
-        names=("100", "5"),
     ),
     Comparison(
         mechanism="forecasts",

@@ -79,31 +79,6 @@ def gap_variation(rows: dict[str, Rows], database: Database) -> Iterable[float]:
             yield float(ratio.std())
 
 
-def time_active(rows: dict[str, Rows], database: Database) -> Iterable[float]:
-    """Mean share of the period between an entity's first and last event."""
-    for table in events(database):
-        mine = rows[table.name]
-        order = np.argsort(mine.keys[0], kind="stable")  # rows are in order of time
-        ends = np.flatnonzero(np.diff(mine.keys[0][order], append=-1))
-        starts = np.append(0, ends[:-1] + 1)
-        spans = mine.born[order][ends] - mine.born[order][starts]
-        yield (
-            float(spans[ends - starts > 5].mean() / np.ptp(mine.born))
-            if (ends - starts > 5).any()
-            else np.nan
-        )
-
-
-def label_distance(rows: dict[str, Rows], database: Database) -> Iterable[float]:
-    """Median time between successive train labels of an entity, beside their deviation over the task."""
-    for task in database.tasks:
-        moments, entities = (task.splits["train"].column(i).to_numpy().astype(np.int64) for i in (0, 1))
-        order = np.lexsort((moments, entities))
-        gaps = np.diff(moments[order])[np.diff(entities[order]) == 0]
-        if len(gaps) and moments.std():
-            yield float(np.median(gaps) / moments.std())
-
-
 def cycle_strength(days: float) -> Callable[..., Iterable[float]]:
     """Length of the mean unit vector of the events' phases in a cycle (Rayleigh)."""
 

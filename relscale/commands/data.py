@@ -28,7 +28,9 @@ def generate(
     recipe: Annotated[
         Path | None,
         typer.Option(
-            "--recipe", metavar="PATH", help="Tables like those of a RelBench folder, by aggregates."
+            "--recipe",
+            metavar="PATH",
+            help="Tables like a RelBench folder's, by aggregates, or a .sql file's.",
         ),
     ] = None,
     tasks: Annotated[

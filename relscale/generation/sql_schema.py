@@ -17,19 +17,21 @@ from relscale.platform.errors import ConfigError
 
 
 @functools.lru_cache(maxsize=8)  # a corpus asks for the same text once for each database
-def read_declaration(text: str) -> tuple[SqlTable, ...]:
+def read_declaration(text: str, *, self_references: bool = False) -> tuple[SqlTable, ...]:
     """The tables that SQL text declares, checked against each other.
+
+    self_references : whether a foreign key may lead to its own table.
 
     Raises
     ------
     ConfigError : the text cannot be read (see `parse_sql`), a foreign key refers to what is not there, a
-        table refers to itself, or foreign keys form a cycle.
+        table refers to itself and may not, or foreign keys form a cycle.
     """
     tables = parse_sql(text)
     by_name = {table.name.lower(): table for table in tables}
     for table in tables:
         for key in table.fkeys:
-            _check_key(table, key, by_name)
+            _check_key(table, key, by_name, self_references)
     _check_cycles(tables, by_name)
     return tables
 
@@ -89,12 +91,12 @@ def _table_spec(
     )
     layout, pkey = list(names), table.pkey
     if pkey is None or pkey in {key.name for key in fkeys}:
-        pkey = _new_name("row_idx", names)
+        pkey = new_name("row_idx", names)
         layout.insert(0, pkey)
     features = [c for c in table.columns if c.name not in {pkey, *(key.name for key in fkeys)}]
     moments = [c for c in features if c.domain.kind in ("date", "timestamp")]
     time = moments[0] if is_activity and moments else None
-    time_col = time.name if time else _new_name("date", names)
+    time_col = time.name if time else new_name("date", names)
     if is_activity and time is None:
         layout.append(time_col)
     return TableSpec(
@@ -118,14 +120,14 @@ def _column(table: SqlTable, name: str) -> SqlColumn:
     return next(column for column in table.columns if column.name == name)
 
 
-def _new_name(wish: str, taken: list[str]) -> str:
+def new_name(wish: str, taken: list[str]) -> str:
     """`wish`, with a number behind it if a column is called so already."""
     lower = {name.lower() for name in taken}
     candidates = (wish if n == 0 else f"{wish}_{n}" for n in range(len(lower) + 1))
     return next(name for name in candidates if name not in lower)
 
 
-def _check_key(table: SqlTable, key: SqlKey, by_name: dict[str, SqlTable]) -> None:
+def _check_key(table: SqlTable, key: SqlKey, by_name: dict[str, SqlTable], self_references: bool) -> None:
     where = f"the SQL schema, line {key.line}: column '{table.name}.{key.column}' refers to"
     parent = by_name.get(key.parent.lower())
     if parent is None:
@@ -137,14 +139,17 @@ def _check_key(table: SqlTable, key: SqlKey, by_name: dict[str, SqlTable]) -> No
             f"{where} '{parent.name}.{key.parent_column}', which is not declared; '{parent.name}' has: "
             f"{', '.join(names)}."
         )
-    if parent is table:
+    if parent is table and not self_references:
         raise ConfigError(
             f"{where} its own table; self-references are not supported, so leave out that foreign key."
         )
 
 
 def _check_cycles(tables: tuple[SqlTable, ...], by_name: dict[str, SqlTable]) -> None:
-    parents = {table.name: {by_name[key.parent.lower()].name for key in table.fkeys} for table in tables}
+    parents = {
+        table.name: {by_name[key.parent.lower()].name for key in table.fkeys} - {table.name}
+        for table in tables
+    }
     try:
         graphlib.TopologicalSorter(parents).prepare()
     except graphlib.CycleError as error:

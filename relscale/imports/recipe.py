@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from scipy.stats import rankdata
 
 from relscale.generation.events.recipe import Recipe
+from relscale.generation.sql_statements import read_sql_file
+from relscale.imports.sql_recipe import recipe_of_sql
 from relscale.platform.config import Config, parse_config
 from relscale.platform.errors import ConfigError, DataError
 
@@ -75,7 +77,8 @@ def _recipe(folder: Path, manifest: "DatasetManifest") -> Recipe:
 
 
 def with_recipe(config: Config, path: Path) -> Config:
-    """The configuration of a prior with the recipe of a RelBench 3 folder, or with one in a JSON file.
+    """The configuration of a prior with the recipe of a RelBench 3 folder, of a SQL schema (a file that ends
+    in .sql), or with one in a JSON file.
 
     Raises
     ------
@@ -84,7 +87,10 @@ def with_recipe(config: Config, path: Path) -> Config:
     """
     if "recipe" not in type(config).model_fields:
         raise ConfigError("this prior takes no recipe; choose --prior relational-events.")
-    text = path.read_text() if path.is_file() else recipe_of(path).model_dump_json()
+    if path.suffix.lower() == ".sql":
+        text = recipe_of_sql(read_sql_file(path), path.stem).model_dump_json()
+    else:
+        text = path.read_text() if path.is_file() else recipe_of(path).model_dump_json()
     return parse_config(type(config), {**config.model_dump(), "recipe": text}, source=f"'{path}'")
 
 

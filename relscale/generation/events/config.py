@@ -60,10 +60,8 @@ class TimePrior(Config):
     """Probability that an entity table shows when its rows came to be."""
     founders: Range[Share] = (0.3, 0.9)
     """Share of entities that are there from the start; the others come uniformly in time."""
-    leaving: Range[Share] = (0.0, 1.0)
-    """Share of entities whose life is limited; the others are there until the period ends."""
-    life: Range[Positive] = (0.03, 1.0)
-    """Mean of such a life, in periods, log-uniform; lives are exponential."""
+    leaving: Range[Share] = (0.0, 0.5)
+    """Share of entities that end before the period does."""
     trend: Range[Annotated[float, Field(ge=-2, le=2)]] = (-0.7, 0.7)
     """Change of the logarithm of the rate over the period."""
     rate_trend: Range[Annotated[float, Field(ge=0, le=5)]] = (0.0, 2.0)
@@ -169,17 +167,14 @@ class ForecastPrior(Config):
     """Tasks that a database is meant to have; those that fail the checks are left out."""
     aggregates: Options[Aggregate] = ("exists", "count", "sum", "mean", "max", "next", "churn")
     """What a label says of the events in the window."""
-    train_windows: Range[Annotated[int, Field(ge=3)]] = (5, 300)
-    """Windows before the validation time, log-uniform, which give their length. The more there are, the
-    closer in time are an entity's labels, beside the length of the period."""
-    above_prob: Share = 0.5
-    """Probability that of a mean, maximum or next value is asked whether it is above a number."""
+    train_windows: Range[Annotated[int, Field(ge=3)]] = (5, 40)
+    """Windows before the validation time, which gives their length."""
     filter_prob: Share = 0.4
     """Probability that only events count which meet a condition on one of their columns."""
     minority: Annotated[float, Field(gt=0, lt=0.5)] = 0.03
     """Least share of the rarer answer in the train and in the val labels."""
     max_labels: Count = 4000
-    """About the most labels of a task; where there would be more, its windows are longer."""
+    """Labels of a task; of more, the earliest train windows are left out."""
 
 
 class StylePrior(Config):
@@ -246,8 +241,8 @@ class EventsConfig(Config):
         return self
 
 
-def _without(mechanism: str) -> EventsConfig:
-    return EventsConfig.model_validate({mechanism: {"enabled": False}})
+def _without(*mechanisms: str) -> EventsConfig:
+    return EventsConfig.model_validate({mechanism: {"enabled": False} for mechanism in mechanisms})
 
 
 EVENTS_PRESETS: Mapping[str, EventsConfig] = {
@@ -256,5 +251,6 @@ EVENTS_PRESETS: Mapping[str, EventsConfig] = {
         f"events-1-no-{mechanism}": _without(mechanism)
         for mechanism in ("traits", "time", "forecasts", "keys", "columns", "meaning", "style")
     },
+    "events-2": _without("time", "keys", "meaning", "style"),
 }
 """Frozen settings; each of the others is the first less one mechanism."""

@@ -22,7 +22,7 @@ from relscale.generation.events.rows import Rows, World, sample_rows
 from relscale.generation.events.style import Style
 from relscale.platform.seeds import Purpose, stream
 
-EVENTS_VERSION = 5
+EVENTS_VERSION = 4
 """Raised whenever the same seed and configuration give another database."""
 
 STRUCTURE, STYLE, NAMES, COMMUNITIES, TASKS = range(5)
@@ -85,7 +85,8 @@ def hidden_and_shown(seed: int, config: EventsConfig) -> tuple[dict[str, Rows], 
 def sample_plans(seed: int, config: EventsConfig, style: Style) -> list[TablePlan]:
     """The tables of a database, parents before children: by the recipe if there is one, or at random."""
     if config.recipe:
-        return plans_of(parse_recipe(config.recipe), rng=stream(seed, Purpose.SCHEMA, NAMES))
+        rng = stream(seed, Purpose.SCHEMA, NAMES)
+        return plans_of(parse_recipe(config.recipe), config, style, rng=rng)
     structure = sample_structure(config, style, rng=stream(seed, Purpose.SCHEMA, STRUCTURE))
     return name_tables(structure, config, style, rng=stream(seed, Purpose.SCHEMA, NAMES))
 
@@ -93,11 +94,11 @@ def sample_plans(seed: int, config: EventsConfig, style: Style) -> list[TablePla
 def sample_period(config: EventsConfig, *, rng: np.random.Generator) -> Period:
     """Draw the days of a database: their number log-uniform, then the first of them in the window.
 
-    The days of a recipe are as many as it says; if the window is shorter, they end with it.
+    The days of a recipe are as many as it says, if it does; if the window is shorter, they end with it.
     """
     low, high = config.time.span_days
-    if config.recipe:
-        low = high = parse_recipe(config.recipe).span_days
+    if config.recipe and (stated := parse_recipe(config.recipe).span_days):
+        low = high = stated
     n_days = round(math.exp(rng.uniform(math.log(low), math.log(high))))
     start, end = config.time_window
     slack = (end - start).days - n_days

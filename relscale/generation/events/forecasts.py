@@ -26,10 +26,8 @@ TRIVIAL = 0.98
 HOPELESS, NOISE = 0.17, 2.0
 """A task is too hard where the rank correlation of a label with the mean of its entity's earlier ones is
 less, or less than so many standard errors of chance."""
-ATTEMPTS = 5
+ATTEMPTS = 3
 """Questions that are drawn for each task that a database is meant to have."""
-EVAL_WINDOWS = 20
-"""Most windows of val and of test; as many as there is time for."""
 LOOK_BACK = (1, 3)
 """Windows before a moment in one of which an entity must have an event to get a label."""
 VERBS: dict[Aggregate, str] = {
@@ -42,8 +40,6 @@ OF_COLUMN: tuple[Aggregate, ...] = ("sum", "mean", "max", "next")
 """Aggregates of a column's numbers; the others are of the events."""
 OF_SOME: tuple[Aggregate, ...] = ("mean", "max", "next")
 """Aggregates that no events have none of: such an entity gets no label."""
-OF_BOOLEANS: tuple[Aggregate, ...] = ("max", "next")
-"""Aggregates of a column that may also be true or false: whether any event, or the next, is so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +49,6 @@ class Question:
     events, key : table of the events and its key to the entity's table.
     column : of the aggregate, or None. condition : (column, value) that an event must meet to count, or None:
         a boolean is true, a text equal, a number greater.
-    above : the answer is whether the aggregate is more than this; None: the aggregate itself.
     window_days, past_days : days after the moment that count, and before it in which the entity must have an
         event.
     """
@@ -63,7 +58,6 @@ class Question:
     key: str
     aggregate: Aggregate
     column: str | None
-    above: float | None
     condition: tuple[str, str | float | bool] | None
     window_days: int
     past_days: int
@@ -71,15 +65,13 @@ class Question:
     @property
     def is_binary(self) -> bool:
         """Whether the answer is yes or no."""
-        return self.above is not None or self.aggregate in ("exists", "churn")
+        return self.aggregate in ("exists", "churn")
 
     @property
     def label(self) -> str:
         """Name of the label column."""
         what = self.events if self.column is None else self.column
-        above = "" if self.above is None else "_above"
-        where = f"_where_{self.condition[0]}" if self.condition else ""
-        return f"{VERBS[self.aggregate]}_{what}{above}{where}"
+        return f"{VERBS[self.aggregate]}_{what}{'_where_' + self.condition[0] if self.condition else ''}"
 
 
 def sample_tasks(
@@ -133,17 +125,17 @@ def _sample_question(
     events, plan = database.tables[choice[0]], plans[choice[0]]
     key = plan.keys[choice[1]].name
     aggregate = draw_option(prior.aggregates, rng=rng)
-    kinds = {c: events.data[c].type for c in events.features()}
-    usable = [
-        c
-        for c, kind in kinds.items()
-        if _is_number(kind) or (aggregate in OF_BOOLEANS and pa.types.is_boolean(kind))
-    ]
-    if aggregate in OF_COLUMN and not usable:
+    numbers = [c for c in events.features() if _is_number(events.data[c].type)]
+    if aggregate in OF_COLUMN and not numbers:
         aggregate = "count"
-    column = draw_option(usable, rng=rng) if aggregate in OF_COLUMN else None
-    look_back = draw_count(LOOK_BACK, rng=rng)
-    window = _window_days(events, key, database, prior, look_back, rng)
+    column = draw_option(numbers, rng=rng) if aggregate in OF_COLUMN else None
+    n_active = pc.count_distinct(events.data[key]).as_py()
+    train_days = (_micro(database.val_timestamp) - _span(database)[0]) // DAY
+    most_windows = max(
+        prior.train_windows[0], min(prior.train_windows[1], prior.max_labels // max(1, n_active))
+    )
+    window = train_days // draw_count((prior.train_windows[0], most_windows), rng=rng)
+    window = min(window, (database.test_timestamp - database.val_timestamp).days)
     if window < 1:
         return None
     condition = _sample_condition(events, column, rng) if rng.random() < prior.filter_prob else None
@@ -153,49 +145,10 @@ def _sample_question(
         key=key,
         aggregate=aggregate,
         column=column,
-        above=_sample_threshold(events, column, aggregate, prior, rng) if column else None,
         condition=condition,
         window_days=window,
-        past_days=window * look_back,
+        past_days=window * draw_count(LOOK_BACK, rng=rng),
     )
-
-
-def _window_days(
-    events: Table,
-    key: str,
-    database: Database,
-    prior: ForecastPrior,
-    look_back: int,
-    rng: np.random.Generator,
-) -> int:
-    """Days of a window: train has a log-uniform number of them, or fewer where labels would be too many."""
-    val = _micro(database.val_timestamp)
-    train_days = (val - _span(database)[0]) // DAY
-    least, most = prior.train_windows
-    windows = float(np.exp(rng.uniform(np.log(least), np.log(most))))
-    times = _times(events)
-    entities = pc.fill_null(events.data[key], -1).to_numpy()
-    known = (times < val) & (entities >= 0)
-    number = ((val - times[known]) // DAY * windows / train_days).astype(np.int64)
-    n_labels = look_back * len(np.unique(entities[known] * (most + 1) + number))
-    windows = max(least, windows * min(1.0, prior.max_labels / max(1, n_labels)))
-    return min(round(train_days / windows), (database.test_timestamp - database.val_timestamp).days)
-
-
-def _sample_threshold(
-    events: Table, column: str, aggregate: Aggregate, prior: ForecastPrior, rng: np.random.Generator
-) -> float | None:
-    """A number above which the answer is yes, by the first rows' values, which no label may know of."""
-    if pa.types.is_boolean(events.data[column].type):
-        return 0.5
-    if aggregate not in OF_SOME or rng.random() >= prior.above_prob:
-        return None
-    values = _early(events, column)
-    return float(np.quantile(values.to_numpy(), rng.uniform(0.1, 0.9))) if len(values) else None
-
-
-def _early(events: Table, column: str) -> pa.ChunkedArray:
-    return events.data[column].slice(0, max(1, events.data.num_rows // 2)).drop_null()
 
 
 def _sample_condition(
@@ -208,7 +161,7 @@ def _sample_condition(
     if not candidates:
         return None
     name = draw_option(candidates, rng=rng)
-    values = _early(events, name)
+    values = events.data[name].slice(0, max(1, events.data.num_rows // 2)).drop_null()
     if not len(values):
         return None
     if pa.types.is_boolean(values.type):
@@ -227,10 +180,10 @@ def labels_of(question: Question, database: Database) -> dict[str, Labels] | Non
     """The labels of a question by split, or None where RelBench would refuse the windows or a split has none.
 
     As `manifest_of` states them in SQL: moments of train go back from the validation timestamp in steps of a
-    window to the database's first time, those of val and test go on from their timestamp.
+    window to the database's first time, val and test have their timestamp alone.
     """
     events = database.tables[question.events]
-    times = _times(events)
+    times = events.data[events.time_col].to_numpy().astype("datetime64[us]").astype(np.int64)
     window = question.window_days * DAY
     val, test = (_micro(moment) for moment in (database.val_timestamp, database.test_timestamp))
     first, last = _span(database)
@@ -239,29 +192,15 @@ def labels_of(question: Question, database: Database) -> dict[str, Labels] | Non
     train = np.arange(val - window, first - 1, -window)[::-1]
     if len(train) < 3:
         return None
-    more = window * np.arange(n_eval_windows(question, database))
-    moments_of = {
-        "train": train,
-        "val": (val + more)[val + more <= test - window],
-        "test": (test + more)[test + more <= last - window],
-    }
     entities, counted, values = _events_of(question, events)
-    n_known = _rows_until(database.tables[question.entity], test)
     splits = {}
-    for split, moments in moments_of.items():
+    for split, moments in (("train", train), ("val", [val]), ("test", [test])):
         parts = [_at(int(moment), question, times, entities, counted, values) for moment in moments]
         found = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-        found = tuple(column[found[1] < n_known] for column in found)
         if not len(found[0]):
             return None
         splits[split] = found
     return splits  # type: ignore[return-value]
-
-
-def n_eval_windows(question: Question, database: Database) -> int:
-    """Windows of val and of test: those between their timestamps, but no more than `EVAL_WINDOWS`."""
-    days = (database.test_timestamp - database.val_timestamp).days
-    return max(1, min(EVAL_WINDOWS, days // question.window_days))
 
 
 def _events_of(question: Question, events: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -319,8 +258,6 @@ def _at(
             answers[of[::-1]] = values[here[::-1]]  # the first of each is written last
     if question.aggregate in OF_SOME:
         active, answers = active[count > 0], answers[count > 0]
-    if question.above is not None:
-        answers = (answers > question.above).astype(np.int64)
     return np.full(len(active), moment), active, answers
 
 
@@ -374,7 +311,7 @@ def manifest_of(name: str, question: Question, database: Database) -> TaskManife
         target_col=question.label,
         time_col="timestamp",
         timedelta=f"{question.window_days} days",
-        num_eval_timestamps=n_eval_windows(question, database),
+        num_eval_timestamps=1,
         sql=_sql(question, database),
     )
 
@@ -382,10 +319,9 @@ def manifest_of(name: str, question: Question, database: Database) -> TaskManife
 def _description(question: Question) -> str:
     what = f" of {question.column}" if question.column else ""
     condition = f" where {question.condition[0]} is {question.condition[1]}" if question.condition else ""
-    above = "" if question.above is None else f", whether it is above {question.above:g},"
     return (
         f"For each {question.entity} with a {question.events} in the {question.past_days} days before: "
-        f"{question.aggregate}{what}{above} over its {question.events}{condition} in the next "
+        f"{question.aggregate}{what} over its {question.events}{condition} in the next "
         f"{question.window_days} days."
     )
 
@@ -410,8 +346,6 @@ def _sql(question: Question, database: Database) -> str:
         "next": f'FIRST({column} ORDER BY {time}, e."{events.pkey}") {counted}',
     }[question.aggregate]
     answered = f" AND {label} IS NOT NULL" if question.aggregate in OF_SOME else ""
-    if question.above is not None:
-        label = f"CAST({label} > {question.above!r} AS BIGINT)"
     entity_col = database.tables[question.entity].pkey
     return (
         f'SELECT t.timestamp AS "timestamp", CAST({key} AS BIGINT) AS "{entity_col}",\n'
@@ -454,20 +388,12 @@ def _micro(moment: object) -> int:
     return int(np.datetime64(moment, "us").astype(np.int64))  # type: ignore[call-overload]
 
 
-def _times(table: Table) -> np.ndarray:
-    """Times of the rows, ascending; int64 microseconds since 1970."""
-    return np.asarray(table.data[table.time_col].to_numpy().astype("datetime64[us]").astype(np.int64))
-
-
-def _rows_until(table: Table, moment: int) -> int:
-    """Rows up to a moment; all, where the table shows no time."""
-    if table.time_col is None:
-        return int(table.data.num_rows)
-    return int(np.searchsorted(_times(table), moment, side="right"))
-
-
 def _timed(database: Database) -> Sequence[np.ndarray]:
-    return [_times(table) for table in database.tables.values() if table.time_col]
+    return [
+        table.data[table.time_col].to_numpy().astype("datetime64[us]").astype(np.int64)
+        for table in database.tables.values()
+        if table.time_col
+    ]
 
 
 def _span(database: Database) -> tuple[int, int]:

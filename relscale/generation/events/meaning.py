@@ -62,6 +62,17 @@ def _lexicon_laws() -> Counter[str]:
     return Counter(entry["law"] for entry in lexicon()["measures"].values())
 
 
+@functools.cache
+def _measures_by_name() -> Mapping[str, Mapping[str, Any]]:
+    entries = lexicon()["measures"].values()
+    return {wording.replace(" ", ""): entry for entry in entries for wording in entry["names"]}
+
+
+def entry_named(name: str) -> Mapping[str, Any] | None:
+    """The measure of the lexicon that a column so called would hold, in any style of writing; or None."""
+    return _measures_by_name().get(name.lower().replace("_", ""))
+
+
 def name_tables(
     tables: Sequence[TablePlan], config: EventsConfig, style: Style, *, rng: np.random.Generator
 ) -> list[TablePlan]:
@@ -227,8 +238,17 @@ _PLAIN_RANGES: dict[LawName, dict[str, Any]] = {
 }
 
 
-def law_of(entry: Mapping[str, Any], config: EventsConfig, style: Style, *, rng: np.random.Generator) -> Law:
+def law_of(
+    entry: Mapping[str, Any],
+    config: EventsConfig,
+    style: Style,
+    *,
+    rng: np.random.Generator,
+    all_classes: bool = False,
+) -> Law:
     """Draw a law from the ranges of an entry of the lexicon.
+
+    all_classes : every label of the entry is a class, not some of them.
 
     Classes are as uneven as a Dirichlet law makes them whose parameter the database's style gives. Where
     columns are plain, numbers are normal and classes even.
@@ -237,7 +257,7 @@ def law_of(entry: Mapping[str, Any], config: EventsConfig, style: Style, *, rng:
     enabled = config.columns.enabled
     if not enabled:
         kind = PLAIN.get(kind, "normal")
-    labels, shares = _classes(entry, kind, config, style, rng)
+    labels, shares = _classes(entry, kind, config, style, rng, all_classes)
     if not enabled and kind == "normal":
         return Law(kind="normal")
 
@@ -259,7 +279,12 @@ def law_of(entry: Mapping[str, Any], config: EventsConfig, style: Style, *, rng:
 
 
 def _classes(
-    entry: Mapping[str, Any], kind: LawName, config: EventsConfig, style: Style, rng: np.random.Generator
+    entry: Mapping[str, Any],
+    kind: LawName,
+    config: EventsConfig,
+    style: Style,
+    rng: np.random.Generator,
+    all_classes: bool,
 ) -> tuple[tuple[tuple[str, ...], ...], tuple[float, ...]]:
     """Labels and probabilities of the classes; both empty for numbers."""
     if kind not in ("category", "text", "ordinal"):
@@ -268,7 +293,7 @@ def _classes(
     if not options and "classes" in entry:
         count = draw_count(tuple(entry["classes"]), rng=rng)
         options = [[str(k + 1)] for k in range(count)] if kind == "category" else []
-    elif kind != "ordinal" and len(options) > 2:
+    elif kind != "ordinal" and len(options) > 2 and not all_classes:
         most = min(len(options), config.columns.classes[1])
         count = draw_count((min(config.columns.classes[0], most), most), rng=rng)
         options = [options[i] for i in sorted(rng.choice(len(options), count, replace=False))]

@@ -145,15 +145,9 @@ def _events(drafts: list[_Draft], is_first: bool, config: EventsConfig, rng: np.
 def _table(
     draft: _Draft, number: int, config: EventsConfig, style: Style, rng: np.random.Generator
 ) -> TablePlan:
-    happens = draft.kind in ("event", "detail", "link")
-    if draft.kind == "lookup":
-        n_rows = draw_count(LOOKUP_ROWS, rng=rng)
-    else:
-        name = "rows_activity" if happens else "rows_entity"
-        low, high = config.rows_activity if happens else config.rows_entity
-        n_rows = round(float(np.exp(style.draw(name, (np.log(low), np.log(high)), rng=rng))))
+    n_rows = draw_rows(draft.kind, config, style, rng=rng)
     n_columns = int(draw_power_law(config.num_columns, config.num_columns_exponent, 1, rng=rng)[0])
-    shows_time = happens or (
+    shows_time = draft.kind in ("event", "detail", "link") or (
         draft.kind == "entity" and config.time.enabled and rng.random() < config.time.entity_time_prob
     )
     keys = [
@@ -170,13 +164,28 @@ def _table(
     )
 
 
+def draw_rows(kind: Kind, config: EventsConfig, style: Style, *, rng: np.random.Generator) -> int:
+    """Rows of a table of a kind, log-uniform; of lookups uniform."""
+    if kind == "lookup":
+        return draw_count(LOOKUP_ROWS, rng=rng)
+    happens = kind in ("event", "detail", "link")
+    name = "rows_activity" if happens else "rows_entity"
+    low, high = config.rows_activity if happens else config.rows_entity
+    return round(float(np.exp(style.draw(name, (np.log(low), np.log(high)), rng=rng))))
+
+
+def draw_null_share(config: EventsConfig, style: Style, *, rng: np.random.Generator) -> float:
+    """Share of empty cells of a key that may have some; 0 for most."""
+    if not config.keys.enabled or rng.random() >= config.keys.nullable_prob:
+        return 0.0
+    return float(style.draw("null_share", config.keys.null_share, rng=rng))
+
+
 def _null_share(
     place: int, role: Role, draft: _Draft, config: EventsConfig, style: Style, rng: np.random.Generator
 ) -> float:
     """Of a key that may be empty: never the first, nor one of a pair, nor to the same table (its roots
     are)."""
-    if role == "self" or place == 0 or draft.kind == "link" or not config.keys.enabled:
+    if role == "self" or place == 0 or draft.kind == "link":
         return 0.0
-    if rng.random() >= config.keys.nullable_prob:
-        return 0.0
-    return float(style.draw("null_share", config.keys.null_share, rng=rng))
+    return draw_null_share(config, style, rng=rng)

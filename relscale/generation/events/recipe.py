@@ -1,27 +1,51 @@
 """Recipes: what a real database is like, as aggregates alone, in place of a random plan.
 
 A recipe holds names, keys, row counts, quantiles, shares of frequent labels, missing shares and rank
-correlations; no row, and no text or label that stands in few rows. Databases made from it have its shape and
-other functions.
+correlations; no row, and no text or label that stands in few rows. What it does not state, as where only
+the schema is known, each database draws from the prior. Databases made from it have its shape and other
+functions.
 """
 
 import graphlib
 import json
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
+from scipy.stats import beta, lognorm
 
 from relscale.generation.config import Count, Finite, NotNegative, Positive, Share
 from relscale.generation.domains import make_phrases
-from relscale.generation.events.laws import Law
-from relscale.generation.events.plan import MAX_KEYS, ColumnPlan, KeyPlan, Kind, Role, TablePlan
+from relscale.generation.draws import draw_option
+from relscale.generation.events.config import EventsConfig, LawName
+from relscale.generation.events.laws import TAIL, Law
+from relscale.generation.events.meaning import entry_named, law_of, plain_entry
+from relscale.generation.events.plan import (
+    MAX_KEYS,
+    ColumnPlan,
+    KeyPlan,
+    Kind,
+    Role,
+    TablePlan,
+    draw_null_share,
+    draw_rows,
+)
+from relscale.generation.events.style import Style
 from relscale.platform.config import Config
 from relscale.platform.errors import ConfigError
 
+QUANTILES = 33
+"""Of a law that is drawn between declared ends."""
 INVENTED_CLASSES = 6
 """Classes of invented words that stand for a text column, of which a recipe holds nothing."""
+LAWS_OF_KIND: Mapping[str, Sequence[LawName]] = {
+    "number": ("normal", "lognormal", "pareto", "zero_inflated", "count", "percentage"),
+    "boolean": ("boolean",),
+    "moment": ("moment",),
+}
+"""Laws of which a column's is drawn where a recipe states none."""
 
 
 class KeyRecipe(Config):
@@ -29,7 +53,8 @@ class KeyRecipe(Config):
 
     name: str
     parent: str
-    null_share: Share = 0.0
+    null_share: Share | None = 0.0
+    """Of its cells; null is drawn."""
 
 
 class ColumnRecipe(Config):
@@ -37,25 +62,35 @@ class ColumnRecipe(Config):
 
     name: str
     kind: Literal["number", "boolean", "label", "text", "moment"]
-    missing_share: Share = 0.0
+    missing_share: Share | None = 0.0
+    """Of its cells; null is drawn."""
     quantiles: tuple[Finite, ...] = ()
     """Of a number, at equal steps from 0 to 1, the ends moved inwards; of a moment, of the days before the
-    row."""
+    row. Without any the law is drawn."""
+    low: Finite | None = None
+    high: Finite | None = None
+    """Ends of a number whose law is drawn."""
     whole: bool = False
     """Whether its numbers are integers."""
-    labels: dict[str, Share] = Field(default_factory=dict)
-    """Shares of the labels that stand in enough rows; of a boolean, of "true"."""
+    labels: dict[str, Share | None] = Field(default_factory=dict)
+    """Shares of the labels that stand in enough rows; of a boolean, of "true". Without all of them, they are
+    drawn."""
 
     @model_validator(mode="after")
-    def _law_is_stated(self) -> "ColumnRecipe":
-        if self.kind in ("number", "moment") and len(self.quantiles) < 2:
+    def _law_makes_sense(self) -> "ColumnRecipe":
+        if len(self.quantiles) == 1:
             raise ValueError(f"column '{self.name}' has fewer than 2 quantiles")
         if list(self.quantiles) != sorted(self.quantiles):
             raise ValueError(f"the quantiles of column '{self.name}' are not in order")
-        if self.kind == "boolean" and set(self.labels) != {"true"}:
-            raise ValueError(f"column '{self.name}' states no share of \"true\"")
-        if self.kind == "label" and not sum(self.labels.values()) > 0:
-            raise ValueError(f"column '{self.name}' states no share of a label")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"the ends of column '{self.name}' are not in order")
+        if self.kind == "boolean" and not set(self.labels) <= {"true"}:
+            raise ValueError(f"column '{self.name}' states shares of other labels than \"true\"")
+        if self.kind == "label" and not self.labels:
+            raise ValueError(f"column '{self.name}' states no label")
+        shares = list(self.labels.values())
+        if self.kind == "label" and None not in shares and not sum(filter(None, shares)) > 0:
+            raise ValueError(f"column '{self.name}' states no share of a label above 0")
         return self
 
 
@@ -63,15 +98,16 @@ class TableRecipe(Config):
     """A table."""
 
     name: str
-    rows: Count
+    rows: Count | None = None
+    """Rows; null is drawn."""
     pkey: str = "id"
     time_col: str | None = None
     whole_days: bool = False
     keys: tuple[KeyRecipe, ...] = ()
     columns: tuple[ColumnRecipe, ...] = ()
-    spread: NotNegative = 0.5
+    spread: NotNegative | None = None
     """Standard deviation of the logarithm of the numbers of rows that refer to one of this table, beyond
-    chance."""
+    chance; null is drawn."""
     correlations: tuple[tuple[Finite, ...], ...] = ()
     """Rank correlations of its number columns, in their order; empty for none."""
 
@@ -88,7 +124,8 @@ class Recipe(Config):
     """A database as aggregates."""
 
     name: str
-    span_days: Positive
+    span_days: Positive | None = None
+    """Days from its first row to its last; null is drawn."""
     tables: tuple[TableRecipe, ...]
 
     @model_validator(mode="after")
@@ -136,7 +173,9 @@ def parse_recipe(text: str) -> Recipe:
         ) from error
 
 
-def plans_of(recipe: Recipe, *, rng: np.random.Generator) -> list[TablePlan]:
+def plans_of(
+    recipe: Recipe, config: EventsConfig, style: Style, *, rng: np.random.Generator
+) -> list[TablePlan]:
     """The tables of a recipe, parents before children.
 
     A table with keys and a time is of events, or of details where one of its parents is; one with keys and
@@ -162,10 +201,10 @@ def plans_of(recipe: Recipe, *, rng: np.random.Generator) -> list[TablePlan]:
             TablePlan(
                 name=table.name,
                 kind=kind,
-                n_rows=table.rows,
-                keys=tuple(_key(key, kind, first, table, place) for key in keys),
+                n_rows=table.rows or draw_rows(kind, config, style, rng=rng),
+                keys=tuple(_key(key, kind, first, table, place, config, style, rng) for key in keys),
                 n_columns=len(table.columns),
-                columns=tuple(_column(column, rng) for column in table.columns),
+                columns=tuple(_column(column, config, style, rng) for column in table.columns),
                 pkey=table.pkey,
                 time_col=table.time_col or _borrowed_time(table, parents[events[0]] if events else None),
                 whole_days=table.whole_days,
@@ -183,39 +222,93 @@ def _borrowed_time(table: TableRecipe, event: TablePlan | None) -> str | None:
     return event.time_col if event.time_col not in taken else f"{event.time_col}_of_{event.name}"
 
 
-def _key(key: KeyRecipe, kind: Kind, first: str | None, table: TableRecipe, place: dict[str, int]) -> KeyPlan:
+def _key(
+    key: KeyRecipe,
+    kind: Kind,
+    first: str | None,
+    table: TableRecipe,
+    place: dict[str, int],
+    config: EventsConfig,
+    style: Style,
+    rng: np.random.Generator,
+) -> KeyPlan:
     role: Role = "reference" if kind == "entity" else "partner"
-    if key.parent == table.name:
-        return KeyPlan(name=key.name, parent=place[key.parent], role="self", null_share=key.null_share)
     if key.name == first and kind != "entity":
         role = "spine" if kind == "detail" else "actor"
-    null_share = 0.0 if role in ("spine", "actor") else key.null_share
+    if key.parent == table.name:
+        role = "self"
+    null_share = key.null_share
+    if null_share is None:
+        null_share = draw_null_share(config, style, rng=rng)
+    if role in ("spine", "actor"):
+        null_share = 0.0
     return KeyPlan(name=key.name, parent=place[key.parent], role=role, null_share=null_share)
 
 
-def _column(column: ColumnRecipe, rng: np.random.Generator) -> ColumnPlan:
-    shares = np.array(list(column.labels.values()))
+def _column(column: ColumnRecipe, config: EventsConfig, style: Style, rng: np.random.Generator) -> ColumnPlan:
+    law = _drawn_law(column, config, style, rng) if _is_open(column) else _stated_law(column)
+    return ColumnPlan(name=column.name, law=law, missing_share=column.missing_share)
+
+
+def _is_open(column: ColumnRecipe) -> bool:
+    """Whether a recipe leaves the law of a column to the prior."""
+    if column.kind == "text":
+        return True
+    if column.kind in ("number", "moment"):
+        return not column.quantiles
+    return not column.labels or None in column.labels.values()
+
+
+def _stated_law(column: ColumnRecipe) -> Law:
+    shares = np.array(list(column.labels.values()), float)
     match column.kind:
         case "number":
-            law = Law(kind="normal", quantiles=column.quantiles, decimals=0 if column.whole else None)
+            return Law(kind="normal", quantiles=column.quantiles, decimals=0 if column.whole else None)
         case "moment":
-            law = Law(kind="moment", quantiles=column.quantiles)
+            return Law(kind="moment", quantiles=column.quantiles)
         case "boolean":
-            law = Law(kind="boolean", shares=(column.labels.get("true", 0.0),))
-        case "label":
-            law = Law(
-                kind="category",
-                labels=tuple((label,) for label in column.labels),
-                shares=tuple((shares / shares.sum()).tolist()),
-            )
-        case "text":
-            phrases = make_phrases(3 * INVENTED_CLASSES, None, rng=rng).tolist()
-            law = Law(
-                kind="text",
-                labels=tuple(tuple(phrases[3 * k : 3 * k + 3]) for k in range(INVENTED_CLASSES)),
-                shares=(1 / INVENTED_CLASSES,) * INVENTED_CLASSES,
-            )
-    return ColumnPlan(name=column.name, law=law, missing_share=column.missing_share)
+            return Law(kind="boolean", shares=(float(shares[0]),))
+    return Law(
+        kind="category",
+        labels=tuple((label,) for label in column.labels),
+        shares=tuple((shares / shares.sum()).tolist()),
+    )
+
+
+def _drawn_law(column: ColumnRecipe, config: EventsConfig, style: Style, rng: np.random.Generator) -> Law:
+    """A law of the prior that suits what is known: of a column so named, or else any of its kind."""
+    if column.kind == "label":
+        entry: dict[str, Any] = {"law": "category", "labels": list(column.labels)}
+        return law_of(entry, config, style, rng=rng, all_classes=True)
+    if column.kind == "text":
+        phrases = make_phrases(3 * INVENTED_CLASSES, None, rng=rng).tolist()
+        return Law(
+            kind="text",
+            labels=tuple(tuple(phrases[3 * k : 3 * k + 3]) for k in range(INVENTED_CLASSES)),
+            shares=(1 / INVENTED_CLASSES,) * INVENTED_CLASSES,
+        )
+    known = entry_named(column.name) if config.meaning.enabled else None
+    if known is None or known["law"] not in LAWS_OF_KIND[column.kind]:
+        known = plain_entry(draw_option(LAWS_OF_KIND[column.kind], rng=rng), config, rng=rng)
+    if column.kind != "number":
+        return law_of(known, config, style, rng=rng)
+    if column.low is None and column.high is None:
+        law = law_of(known, config, style, rng=rng)
+        return replace(law, decimals=0) if column.whole else law
+    return replace(_between(column.low, column.high, rng), decimals=0 if column.whole else None)
+
+
+def _between(low: float | None, high: float | None, rng: np.random.Generator) -> Law:
+    """A law of numbers that keeps to declared ends: beta between two, lognormal from one on."""
+    steps = np.linspace(0, 1, QUANTILES)
+    if low is not None and high is not None:
+        a, b = np.exp(rng.uniform(-1, 2, 2))
+        inside = low + (high - low) * beta.ppf(steps, a, b)
+        return Law(kind="normal", quantiles=tuple(inside.tolist()))
+    location, scale = rng.uniform(-1, 8), rng.uniform(0.2, 1.5)
+    away = lognorm.ppf(np.linspace(TAIL, 1 - TAIL, QUANTILES), s=scale, scale=np.exp(location))
+    numbers = low + away if low is not None else (high or 0.0) - away[::-1]
+    return Law(kind="normal", quantiles=tuple(numbers.tolist()))
 
 
 def correlated(numbers: np.ndarray, correlations: Sequence[Sequence[float]]) -> np.ndarray:

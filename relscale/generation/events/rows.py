@@ -130,9 +130,9 @@ def _lives(plan: TablePlan, world: World, rng: np.random.Generator) -> tuple[np.
     if plan.time_col:
         born = np.sort(born)
     leaves = rng.random(n_rows) < world.style.draw("leaving", prior.leaving, rng=rng)
-    life = float(np.exp(world.style.draw("life", (np.log(prior.life[0]), np.log(prior.life[1])), rng=rng)))
-    ends = born + (rng.exponential(life, n_rows) * (period.end - period.first)).astype(np.int64)
-    return born, np.where(leaves, np.minimum(ends, period.end), period.end)
+    return born, np.where(
+        leaves, born + (rng.random(n_rows) * (period.end - born)).astype(np.int64), period.end
+    )
 
 
 def _part_of(state: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -374,9 +374,9 @@ def _event_state(
     drift = float(style.draw("drift_share", prior.drift_share, rng=rng))
     persistence = float(style.draw("persistence", prior.persistence, rng=rng))
     parts = []
-    for key, of in zip(plan.keys, keys, strict=True):
+    for j, (key, of) in enumerate(zip(plan.keys, keys, strict=True)):
         part = _seen(rows[key.parent].state, of, rng)
-        if key.role != "spine":
+        if j == plan.main and key.role != "spine":
             part = np.sqrt(1 - drift) * part + np.sqrt(drift) * wandering(
                 alone_where_empty(of), persistence, dimensions, rng=rng
             )

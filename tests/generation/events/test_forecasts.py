@@ -29,7 +29,7 @@ def test_relbench_regenerates_the_labels(seed):
 
 
 def test_all_kinds_of_questions_come_up_and_are_fair():
-    kinds, shares, above = set(), [], 0
+    kinds, shares = set(), []
     for seed in range(40):
         database = generate_events(seed, MANY)
         assert admit(database) is None
@@ -37,10 +37,8 @@ def test_all_kinds_of_questions_come_up_and_are_fair():
         for task in database.tasks:
             kinds.add(task.manifest.target_col.split("_")[0])
             if task.manifest.task_type == "binary_classification":
-                above += "_above" in task.manifest.target_col
                 shares += [task.splits[split].column(2).to_numpy().mean() for split in ("train", "val")]
     assert kinds == {"has", "number", "sum", "mean", "highest", "next", "no"}
-    assert above > 5, "numbers asked as yes or no"
     assert len(shares) > 20 and min(shares) >= 0.03 and max(shares) <= 0.97
 
 
@@ -56,25 +54,6 @@ def test_a_task_of_noise_is_refused(share, kept, rng):
         train, later = ((moments[w], entities[w], labels[w]) for w in (~val, val))
         fair += told_by_past(train, later)
     assert kept[0] <= fair / 100 <= kept[1]
-
-
-def test_windows_are_as_many_as_asked_unless_labels_would_be_too_many():
-    def most(**settings):
-        config = MANY.replace(forecasts=MANY.forecasts.replace(**settings))
-        train = [task.splits["train"] for seed in range(10) for task in generate_events(seed, config).tasks]
-        return max(len(np.unique(labels.column(0).to_numpy())) for labels in train), max(map(len, train))
-
-    for windows in (6, 60):
-        assert most(train_windows=(windows, windows))[0] == pytest.approx(windows, abs=3)
-    assert most(train_windows=(5, 60), max_labels=10**6)[1] > 1000
-    assert most(train_windows=(5, 60), max_labels=300)[1] < 600
-
-
-def test_val_and_test_have_as_many_moments_as_there_is_time_for():
-    prior = MANY.forecasts.replace(train_windows=(80, 80), max_labels=10**6)
-    tasks = [task for seed in range(5) for task in generate_events(seed, MANY.replace(forecasts=prior)).tasks]
-    counts = [len(np.unique(task.splits[s].column(0).to_numpy())) for task in tasks for s in ("val", "test")]
-    assert 5 < np.median(counts) <= 20
 
 
 def test_none_where_they_are_switched_off():

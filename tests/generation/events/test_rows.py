@@ -138,21 +138,3 @@ def test_groups_of_keys():
     assert alone_where_empty(np.array([3, -1, 3, -1])).tolist() == [3, -2, 3, -4]
     number, start = place_in_group(np.array([4, 4, 7, 9, 9, 9]))
     assert number.tolist() == [0, 1, 0, 0, 1, 2] and start.tolist() == [0, 0, 2, 3, 3, 3]
-
-
-def test_lives_are_exponential_with_the_stated_mean():
-    """Founders alone, none of whom stays: lives shorter than the period are those of the law."""
-    config = EventsConfig(
-        time=TimePrior(founders=(1, 1), leaving=(1, 1), life=(0.3, 0.3)),
-        num_tables=(3, 4), rows_entity=(900, 1000), rows_activity=(300, 400),
-    )  # fmt: skip
-    lives = []
-    for seed in range(8):
-        for mine in hidden_and_shown(seed, config)[0].values():
-            if mine.died.max() < np.iinfo(np.int64).max and len(mine) > 500:
-                lives.append((mine.died - mine.born) / (mine.died.max() - mine.born.min()))
-    lives = np.concatenate(lives)
-    assert len(lives) > 3000
-    assert (lives == 1).mean() == pytest.approx(np.exp(-1 / 0.3), abs=0.01), "whoever outlives the period"
-    shorter = stats.truncexpon(b=1 / 0.3, scale=0.3)
-    assert stats.kstest(lives[lives < 1], shorter.cdf).statistic < 0.03

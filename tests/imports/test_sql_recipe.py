@@ -1,0 +1,89 @@
+"""Recipes from SQL: the declared shape, with everything else drawn anew for each database."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from relscale.generation.admission import admit
+from relscale.generation.events.config import EventsConfig
+from relscale.generation.events.database import generate_events
+from relscale.imports.recipe import with_recipe
+from relscale.imports.sql_recipe import recipe_of_sql
+from relscale.platform.errors import ConfigError
+
+SCHEMA = """
+CREATE TABLE clinic (
+  clinic_id INT PRIMARY KEY, parent_id INT REFERENCES clinic (clinic_id), beds INT NOT NULL
+);
+CREATE TABLE patient (
+  id INT PRIMARY KEY, born DATE, sex CHAR(1) CHECK (sex IN ('f', 'm')), weight REAL CHECK (weight > 0)
+);
+CREATE TABLE visit (
+  patient_id INT NOT NULL REFERENCES patient (id), clinic_id INT REFERENCES clinic (clinic_id),
+  happened TIMESTAMP NOT NULL, pain INT NOT NULL CHECK (pain BETWEEN 0 AND 10),
+  urgent BOOLEAN, price REAL, notes TEXT
+);
+CREATE TABLE invoice (id INT PRIMARY KEY, patient_id INT REFERENCES patient (id), amount REAL NOT NULL);
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sql") / "clinics.sql"
+    path.write_text(SCHEMA)
+    config = with_recipe(EventsConfig(rows_activity=(300, 600), rows_entity=(60, 200)), path)
+    return [generate_events(seed, config) for seed in range(12)]
+
+
+def test_databases_have_the_declared_shape(made):
+    for database in made:
+        assert admit(database) is None
+        visit, clinic = database.tables["visit"], database.tables["clinic"]
+        assert visit.fkeys == {"patient_id": "patient", "clinic_id": "clinic"}
+        assert visit.time_col == "happened" and visit.pkey == "row_idx"
+        assert clinic.fkeys == {"parent_id": "clinic"} and clinic.time_col is None
+        assert database.tables["invoice"].time_col == "date", "added, since invoices happen"
+        assert set(visit.features()) == {"pain", "urgent", "price", "notes"}
+
+
+def test_declared_ranges_labels_and_kinds_hold(made):
+    for database in made:
+        visit, patient = database.tables["visit"].data, database.tables["patient"].data
+        assert pa.types.is_integer(visit["pain"].type)
+        assert pc.min(visit["pain"]).as_py() >= 0 and pc.max(visit["pain"]).as_py() <= 10
+        assert pc.min(patient["weight"]).as_py() > 0
+        assert set(patient["sex"].drop_null().to_pylist()) <= {"f", "m"}
+        assert pa.types.is_boolean(visit["urgent"].type) and pa.types.is_timestamp(patient["born"].type)
+        assert not visit["pain"].null_count and not visit["patient_id"].null_count
+
+
+def test_what_is_not_declared_differs_between_databases(made):
+    rows = {database.tables["visit"].data.num_rows for database in made}
+    shares = {round(pc.mean(pc.cast(d.tables["visit"].data["urgent"], pa.int8())).as_py(), 2) for d in made}
+    medians = {round(pc.approximate_median(d.tables["visit"].data["pain"]).as_py()) for d in made}
+    spans = {d.test_timestamp - d.val_timestamp for d in made}
+    empty = [d.tables["visit"].data["price"].null_count > 0 for d in made]
+    assert len(rows) > 8 and len(shares) > 6 and len(medians) > 3 and len(spans) > 8
+    assert any(empty) and not all(empty)
+
+
+def test_names_that_the_lexicon_knows_get_its_laws(made):
+    prices = [d.tables["visit"].data["price"].drop_null() for d in made]
+    assert all(pc.min(price).as_py() > 0 for price in prices), "a price is lognormal"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CREATE TABLE a (id INT PRIMARY KEY, x INT);", "nothing happens"),
+        ("CREATE TABLE a (id INT, b INT REFERENCES c (id));", "which is not declared"),
+        (
+            "CREATE TABLE a (id INT PRIMARY KEY, b INT REFERENCES b (id));"
+            "CREATE TABLE b (id INT PRIMARY KEY, a INT REFERENCES a (id));",
+            "cycle",
+        ),
+    ],
+)
+def test_a_schema_that_cannot_be_filled_is_refused_in_one_sentence(text, reason):
+    with pytest.raises(ConfigError, match=reason):
+        recipe_of_sql(text, "wrong")
