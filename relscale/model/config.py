@@ -104,10 +104,6 @@ class ModelConfig(Config):
     """Inner width of the feed-forward part."""
     d_text: int = Field(default=384, ge=1)
     """Width of the text vectors in the token store; 384 for MiniLM."""
-    time_octaves: int = Field(default=0, ge=0, le=16)
-    """Sines and cosines of a datetime cell's z-score that its vector holds beside the z-score itself, each
-    pair with half the period of the one before; 0 is the published model. Without them moments of one
-    hundredth of a deviation apart, such as a month in fifty years, look the same."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelConfig":

@@ -45,8 +45,6 @@ class RelationalTransformer(nn.Module):
                 {**scalars, "text": nn.Linear(d_text, d), "col_name": nn.Linear(d_text, d)}
             )
             self.norm_dict = nn.ModuleDict({name: Norm(d) for name in [*_NAMES, "col_name"]})
-            if config.time_octaves:
-                self.enc_time = nn.Linear(2 * config.time_octaves, d, bias=False)
             self.mask_embs = nn.ParameterDict({name: nn.Parameter(torch.empty(d)) for name in _NAMES})
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))
             self.norm_out = Norm(d)
@@ -78,7 +76,7 @@ class RelationalTransformer(nn.Module):
         """float32 [T, d]: column name plus value, or plus the mask embedding; 0 for padding."""
         columns = self.norm_dict["col_name"](self.enc_dict["col_name"](batch.column_vectors).float())
         texts = self.norm_dict["text"](self.enc_dict["text"](batch.text_vectors).float())
-        value = self._scalars(batch.value, batch.sem_type)
+        value = self._scalars(batch)
         is_text = (batch.sem_type == SemType.TEXT)[:, None]
         value = torch.where(is_text, functional.embedding(batch.text, texts), value)
         mask_embs = torch.stack([self.mask_embs[name] for name in _NAMES])
@@ -93,11 +91,8 @@ class RelationalTransformer(nn.Module):
         place = torch.tensor([0, 0, 1, 2], device=x.device)[sem_type]
         return heads.gather(1, place[:, None]).squeeze(1).float()
 
-    def _scalars(self, value: torch.Tensor, sem_type: torch.Tensor) -> torch.Tensor:
-        """RMS_t(W_t v + b_t) of every token with its type's weights; [T, d], unused at text cells.
-
-        A datetime's W_t v has phases of v beside it where the configuration says so.
-        """
+    def _scalars(self, batch: TensorBatch) -> torch.Tensor:
+        """RMS_t(W_t v + b_t) of every token with its type's weights; [T, d], unused at text cells."""
         tables = [
             torch.stack([part[name if name != "text" else "number"].get_parameter(kind) for name in _NAMES])
             for part, kind in (
@@ -106,18 +101,8 @@ class RelationalTransformer(nn.Module):
                 (self.norm_dict, "weight"),
             )
         ]
-        weight, bias, norm = (functional.embedding(sem_type, table.flatten(1)) for table in tables)
-        x = value[..., None] * weight + bias
-        if self.config.time_octaves:
-            is_time = (sem_type == SemType.DATETIME)[:, None]
-            x = x + self.enc_time(phases(value, self.config.time_octaves)).float() * is_time
-        return functional.rms_norm(x, weight.shape[-1:]) * norm
-
-
-def phases(value: torch.Tensor, octaves: int) -> torch.Tensor:
-    """Sines and cosines of numbers, with periods of 4, 2, 1, ...; [T] -> [T, 2 octaves]."""
-    angle = value[:, None] * (torch.pi / 2) * 2.0 ** torch.arange(octaves, device=value.device)
-    return torch.cat([angle.sin(), angle.cos()], dim=1)
+        weight, bias, norm = (functional.embedding(batch.sem_type, table.flatten(1)) for table in tables)
+        return functional.rms_norm(batch.value[..., None] * weight + bias, weight.shape[-1:]) * norm
 
 
 class Block(nn.Module):

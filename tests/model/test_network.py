@@ -11,7 +11,7 @@ from relscale.model.config import ModelConfig, SamplerConfig
 from relscale.model.context import ContextBatch, SemType
 from relscale.model.encode import TensorBatch, to_tensors
 from relscale.model.items import task_items
-from relscale.model.network import RelationalTransformer, phases
+from relscale.model.network import RelationalTransformer
 from relscale.model.objective import objective
 from relscale.model.sampler import sample_contexts
 
@@ -39,24 +39,6 @@ def _change(contexts: ContextBatch, **fields: np.ndarray) -> ContextBatch:
 def test_number_of_parameters(config, n_parameters):
     network = RelationalTransformer(config)
     assert sum(parameter.numel() for parameter in network.parameters()) == n_parameters
-
-
-def test_phases_of_time_are_extra_weights_that_tell_near_moments_apart():
-    plain, fine = (RelationalTransformer(TINY.replace(time_octaves=octaves)).eval() for octaves in (0, 8))
-    names = [set(network.state_dict()) for network in (plain, fine)]
-    assert names[1] - names[0] == {"enc_time.weight"} and names[0] <= names[1]
-    value = torch.tensor([0.3, 0.31])
-    assert phases(value, 8).shape == (2, 16) and phases(torch.zeros(1), 2).tolist() == [[0, 0, 1, 1]]
-    assert torch.allclose(phases(value, 8), phases(value + 4, 8), atol=1e-3), "the longest period is 4"
-    kinds = torch.full((2,), int(SemType.DATETIME))
-    with torch.inference_mode():
-        near, far = (
-            torch.linalg.vector_norm(torch.diff(network._scalars(value, kinds), dim=0))
-            for network in (plain, fine)
-        )
-        numbers = fine._scalars(value, torch.zeros_like(kinds))
-    assert far > 20 * near
-    assert torch.linalg.vector_norm(torch.diff(numbers, dim=0)) < far / 20, "of times alone"
 
 
 def test_keys_and_shapes_are_those_of_the_published_checkpoints():
