@@ -99,7 +99,7 @@ def _row(score: Mapping[str, Any], metric: str, fields: Mapping[str, Any]) -> di
         "difference_high": difference_high,
         "verdict": difference["verdict"],
         **{name: score[name] for name in ("rows", "entities", "own_label_share")},
-        "context_length": score["sampler"]["context_length"],
+        "context_length": _cells(score["sampler"]),
         "context_seeds": len(score["context_seeds"]),
     }
 
@@ -108,3 +108,8 @@ def _with_interval(value: float, low: float, high: float, form: str) -> str:
     if pd.isna(low):
         return f"{value:{form}}"
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _cells(sampler: Mapping[str, Any]) -> str:
+    """Cells of a context, such as "128"; of several lengths "8 + 16 + 32"."""
+    return " + ".join(map(str, sampler.get("context_lengths") or [sampler["context_length"]]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ def class_predictor(predictor: Predictor, labels: LabelTables) -> Predictor:
 def own_label_share(predictor: Predictor, labels: LabelTables, split: str) -> float | None:
     """Share of contexts that hold a visible label of the row's own entity; None for autocomplete tasks."""
     from relscale.model.items import task_items
+    from relscale.model.predict import at_each_length
     from relscale.model.sampler import sample_contexts
 
     if labels.is_autocomplete:
@@ -133,20 +135,20 @@ def own_label_share(predictor: Predictor, labels: LabelTables, split: str) -> fl
     items = task_items(predictor.database, name, split)
     column = predictor.database.columns[int(items.column[0])]
     n_with = 0
-    for seed in predictor.context_seeds:
-        for first in range(0, len(items), 1024):
-            batch = sample_contexts(
-                predictor.store,
-                predictor.store.names,
-                items.slice(first, first + 1024),
-                predictor.sampler,
-                seed=seed,
-                first_index=first,
-            )
-            entity = batch.parents[np.arange(batch.n_contexts), batch.target, 0]  # a label's only parent
-            label = (batch.node >= 0) & (batch.column == column.text_row) & ~batch.masked
-            n_with += int((label & (batch.parents[:, :, 0] == entity[:, None])).any(axis=1).sum())
-    return n_with / (len(items) * len(predictor.context_seeds))
+    runs = list(product(at_each_length(predictor.sampler), predictor.context_seeds))
+    for (sampler, seed), first in product(runs, range(0, len(items), 1024)):
+        batch = sample_contexts(
+            predictor.store,
+            predictor.store.names,
+            items.slice(first, first + 1024),
+            sampler,
+            seed=seed,
+            first_index=first,
+        )
+        entity = batch.parents[np.arange(batch.n_contexts), batch.target, 0]  # a label's only parent
+        label = (batch.node >= 0) & (batch.column == column.text_row) & ~batch.masked
+        n_with += int((label & (batch.parents[:, :, 0] == entity[:, None])).any(axis=1).sum())
+    return n_with / (len(items) * len(runs))
 
 
 def _tokenize(

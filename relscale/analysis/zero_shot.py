@@ -77,7 +77,7 @@ def evaluate_checkpoint(
         is scored.
     context_seeds : contexts per row; z-scores or logits are averaged over them.
     sampler : fields of `SamplerConfig` to set otherwise than in the checkpoint's training. Nothing but the
-        target is hidden, and contexts have one length, in any case.
+        target is hidden in any case; predictions are averaged over the context_lengths that are given here.
     text : the text encoder of a checkpoint that names none, as published ones; None is the packaged one.
     n_boot : bootstrap draws behind each interval.
     device : torch's name of the device to compute on, such as "cuda".

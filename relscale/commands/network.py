@@ -154,9 +154,9 @@ def evaluate(
     Writes OUT/report.html, OUT/scores.json, .csv and .md, OUT/left_out.json, OUT/predictions/<task>.parquet,
     for the test split OUT/submission/ as `python -m relbench.submit` reads it (visibilities strict and
     train-only), and with --audit OUT/audit.json; a leak ends with exit code 2. Settings:
-    zero_shot.context_seeds, evaluation.batch_size, analysis.n_boot; sampler.*, of which those that are given
-    go before the checkpoint's; text.encoder where the checkpoint names none (PluRel's published ones were
-    trained with all-MiniLM-L12-v2).
+    zero_shot.context_seeds and .context_lengths, evaluation.batch_size, analysis.n_boot; sampler.*, of which
+    those that are given go before the checkpoint's; text.encoder where the checkpoint names none (PluRel's
+    published ones were trained with all-MiniLM-L12-v2).
     """
     study = load_study(config, set_)
     from relscale.analysis.score_report import write_scores
@@ -168,7 +168,7 @@ def evaluate(
     folder = real_database(dataset, out / "real")
     options: dict[str, Any] = {
         "context_seeds": study.zero_shot.context_seeds,
-        "sampler": _given(study.sampler),
+        "sampler": {**_given(study.sampler), **study.zero_shot.sampler},
         "text": study.text,
         "batch_size": study.evaluation.batch_size,
         "device": device,

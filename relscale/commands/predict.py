@@ -44,8 +44,8 @@ def predict(
 
     Nothing later than the moment is read, nor a label whose window ends later. FILE names entities by the
     source's key or as `entity`, and moments as `timestamp`; each moment costs one tokenization. Writes
-    OUT/<task>.parquet and OUT/<task>.csv. Settings: zero_shot.context_seeds, evaluation.batch_size;
-    text.encoder where the checkpoint names none.
+    OUT/<task>.parquet and OUT/<task>.csv. Settings: zero_shot.context_seeds and .context_lengths,
+    evaluation.batch_size; text.encoder where the checkpoint names none.
     """
     study = load_study(config, set_)
     from relscale.analysis.forecasts import forecast
@@ -60,6 +60,7 @@ def predict(
         rows=rows,
         at=at,
         context_seeds=study.zero_shot.context_seeds,
+        sampler=study.zero_shot.sampler,
         text=study.text,
         batch_size=study.evaluation.batch_size,
         device=device,

@@ -22,7 +22,8 @@ class SamplerConfig(Config):
     """Cells in a context; shorter contexts are padded."""
     context_lengths: tuple[int, ...] = ()
     """Lengths of which each training step draws one; each divides context_length, so that a step of
-    correspondingly more contexts keeps its tokens. Empty: always context_length, as in evaluation."""
+    correspondingly more contexts keeps its tokens. In scoring, a row's predictions are averaged over a
+    context of each length (zero_shot.context_lengths). Empty: always context_length."""
     bfs_width: int = Field(default=128, ge=1)
     """Most child rows that one row brings in (rows of the predicted task are not counted)."""
     prefer_latest: bool = False

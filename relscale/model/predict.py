@@ -82,9 +82,10 @@ def predict_task(
     checkpoint : a network, a checkpoint folder or a published `.pt` file.
     database : name of one of the store's; None takes its first.
     split : "train", "val" or "test".
-    sampler : what a context sees; None takes what the checkpoint was trained with, or PluRel's. Nothing but
-        the target is hidden in either case.
-    context_seeds : contexts per row; z-scores or logits are averaged over them.
+    sampler : what a context sees; None takes what the checkpoint was trained with, at its one length, or
+        PluRel's. Nothing but the target is hidden in either case.
+    context_seeds : contexts per row, of each of the sampler's context_lengths; z-scores or logits are
+        averaged over all of them.
     batch_size : contexts at once; bounds the memory, changes no result.
     device : torch's name of one, such as "cuda"; None leaves a network where it is.
 
@@ -99,29 +100,33 @@ def predict_task(
     else:
         network, about = load_model(checkpoint)
         check_same_encoder(store, about.get("text_encoder"), whose=f"checkpoint '{checkpoint}'")
-        sampler = sampler or trained_sampler(about, checkpoint)
+        sampler = sampler or trained_sampler(about, checkpoint).replace(context_lengths=())
     if device is not None:
         network = on_device(network, device)
     sampler = (sampler or SamplerConfig()).replace(mask_prob=0.0)
     described = store.database(database or store.names[0])
-    check_task_context(described, task, sampler.context_length)
+    samplers = at_each_length(sampler)
+    check_task_context(described, task, min(one.context_length for one in samplers))
     items = task_items(described, task, split)
     if not len(items):
         raise DataError(f"split '{split}' of task '{task}' of database '{described.name}' has no rows.")
     runs = [
-        predict_items(
-            network, store, [described.name], items, sampler, seed=seed, batch_size=batch_size
-        ).targets()
+        [
+            predict_items(
+                network, store, [described.name], items, one, seed=seed, batch_size=batch_size
+            ).targets()
+            for one in samplers
+        ]
         for seed in context_seeds
     ]
     column = described.columns[int(items.column[0])]
-    score = np.stack([run.prediction for run in runs], axis=1).astype(np.float64)
+    score = np.mean([[run.prediction.astype(np.float64) for run in group] for group in runs], axis=1).T
     mean = score.mean(axis=1)
     is_boolean = column.sem_type == SemType.BOOLEAN
     return TaskPredictions(
         node=items.node,
         prediction=np.exp(-np.logaddexp(0, -mean)) if is_boolean else mean * column.std + column.mean,
-        label=runs[0].label.astype(np.float64) * column.std + column.mean,
+        label=runs[0][0].label.astype(np.float64) * column.std + column.mean,
         score=score,
     )
 
@@ -129,6 +134,12 @@ def predict_task(
 def trained_sampler(about: dict[str, Any], checkpoint: Path | str) -> SamplerConfig:
     """What the contexts of a checkpoint's training saw; PluRel's settings where it does not say."""
     return parse_config(SamplerConfig, about.get("sampler", {}), source=f"'{checkpoint}'")
+
+
+def at_each_length(sampler: SamplerConfig) -> list[SamplerConfig]:
+    """The samplers of one length each of which a prediction is the mean."""
+    lengths = sampler.context_lengths or (sampler.context_length,)
+    return [sampler.replace(context_length=length, context_lengths=()) for length in lengths]
 
 
 def on_device(network: RelationalTransformer, device: str) -> RelationalTransformer:

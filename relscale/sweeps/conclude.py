@@ -119,6 +119,7 @@ def _zero_shot(
             tasks=config.tasks_of(dataset),
             visibility=config.visibility,
             context_seeds=config.context_seeds,
+            sampler=config.sampler,
             n_boot=grid.variant.config.analysis.n_boot,
         )
         scores += score_best(question, checkpoints[best_row(results)["key"]])

@@ -111,6 +111,22 @@ class ZeroShotConfig(Config):
     """Whose labels contexts and baselines may hold, see sampler.visibility, which training alone reads."""
     context_seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Contexts per row; predictions are averaged over them."""
+    context_lengths: tuple[int, ...] = ()
+    """Cells of the contexts over which each row's predictions are averaged; each divides the longest. Short
+    ones hold the entity's latest labels alone, so that together recent labels weigh more. Empty: the
+    sampler's context_length alone."""
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        """What goes before the settings of a checkpoint's sampler."""
+        lengths = self.context_lengths
+        return {"context_length": max(lengths), "context_lengths": lengths} if lengths else {}
+
+    @model_validator(mode="after")
+    def _lengths_divide_the_longest(self) -> "ZeroShotConfig":
+        if self.sampler:
+            SamplerConfig(**self.sampler)
+        return self
 
     @field_validator("datasets")
     @classmethod

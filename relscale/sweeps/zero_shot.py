@@ -43,6 +43,7 @@ class Question:
 
     source    its RelBench 3 folder. folder  where the answers go
     tasks     names; None is all that can be scored
+    sampler   settings that go before the checkpoint's
     """
 
     source: Path
@@ -50,6 +51,7 @@ class Question:
     tasks: tuple[str, ...] | None
     visibility: Visibility
     context_seeds: tuple[int, ...]
+    sampler: Mapping[str, Any]
     n_boot: int
 
     @property
@@ -63,6 +65,7 @@ class Question:
             "split": SPLIT,
             "visibility": self.visibility,
             "context_seeds": self.context_seeds,
+            "sampler": self.sampler,
             "n_boot": self.n_boot,
             "code": scoring_fingerprint(),
         }
@@ -108,6 +111,7 @@ def score_best(question: Question, checkpoint: Path) -> list[dict[str, Any]]:
                 split=SPLIT,
                 visibility=question.visibility,
                 context_seeds=question.context_seeds,
+                sampler=question.sampler,
                 n_boot=question.n_boot,
             )
     remote.publish(folder, leave_out=(TOKENS, TRIALS))
@@ -185,6 +189,7 @@ def _score_one(question: Question, todo: Sequence[tuple[Path, Path, str]], place
         folder,
         visibility=question.visibility,
         context_seeds=question.context_seeds,
+        sampler=question.sampler,
     )
     tasks = [score["task"] for score in storage.read_json(folder / "scores.json")]
     entries = [_entry(question, predictor, source, task) for task in tasks]

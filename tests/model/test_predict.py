@@ -94,6 +94,20 @@ def test_a_task_gets_one_prediction_per_row_of_its_file(network, handmade, handm
     np.testing.assert_allclose(found.label, labels, atol=1e-5)
 
 
+def test_predictions_are_averaged_over_the_lengths_of_contexts(network, handmade_store):
+    lengths = (4, 8, 16)
+    both = ONE.replace(context_length=16, context_lengths=lengths)
+    found = predict_task(network, handmade_store, "churn", sampler=both, context_seeds=(0, 1))
+    each = [
+        predict_task(
+            network, handmade_store, "churn", sampler=ONE.replace(context_length=length), context_seeds=(0, 1)
+        )
+        for length in lengths
+    ]
+    np.testing.assert_allclose(found.score, np.mean([one.score for one in each], axis=0), atol=1e-6)
+    assert np.ptp([one.score for one in each], axis=0).max() > 1e-3, "the lengths differ"
+
+
 def test_a_checkpoint_brings_its_sampler_and_its_encoder(network, handmade_store, tmp_path):
     about = {
         "model": network.config.model_dump(),

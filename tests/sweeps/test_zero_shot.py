@@ -49,7 +49,7 @@ def question(shop, tasks, networks, tmp_path_factory) -> Question:
     """Answered in full by the first network."""
     asked = Question(
         source=shop, folder=tmp_path_factory.mktemp("answers"), tasks=tasks, visibility="temporal",
-        context_seeds=(0,), n_boot=100,
+        context_seeds=(0,), sampler={}, n_boot=100,
     )  # fmt: skip
     score_best(asked, next(iter(networks.values())))
     return asked
