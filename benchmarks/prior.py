@@ -40,6 +40,7 @@ from relscale.generation.admission import admit
 from relscale.generation.config import GeneratorConfig
 from relscale.generation.database import Database, generate_database
 from relscale.generation.events.config import (
+    WHOLE,
     ColumnPrior,
     EventsConfig,
     ForecastPrior,
@@ -52,12 +53,12 @@ from relscale.generation.events.database import generate_events, hidden_and_show
 from relscale.generation.events.rows import Rows
 
 PLAIN_COLUMNS = ColumnPrior(mechanisms=("linear",), laws=("normal",), missing_prob=0, history_prob=0)
-BASE = EventsConfig(
+BASE = WHOLE.replace(
     num_tables=(3, 6),
     rows_entity=(60, 120),
     rows_activity=(1500, 2500),
     num_columns=(4, 8),
-    meaning=EventsConfig().meaning.replace(enabled=False),
+    meaning=WHOLE.meaning.replace(enabled=False),
     forecasts=ForecastPrior(enabled=False),
     style=StylePrior(enabled=False),
 )
@@ -159,7 +160,7 @@ OTHERS = range(10_000, 10_150)
 
 def named_elsewhere() -> Iterable[Database]:
     """Databases with and without meaning, to learn from what names stand for."""
-    for meaning in (BASE.meaning, EventsConfig().meaning):
+    for meaning in (BASE.meaning, WHOLE.meaning):
         config = BASE.replace(columns=NAMED_COLUMNS, rows_activity=(100, 200), meaning=meaning)
         yield from (generate_events(seed, config) for seed in OTHERS)
 
@@ -297,7 +298,7 @@ COMPARISONS = (
         statistic="size of numbers with that of columns so named elsewhere (correlation)",
         measure=told_by_names(named_elsewhere),
         low=BASE.replace(columns=NAMED_COLUMNS),
-        high=BASE.replace(columns=NAMED_COLUMNS, meaning=EventsConfig().meaning),
+        high=BASE.replace(columns=NAMED_COLUMNS, meaning=WHOLE.meaning),
     ),
     Comparison(
         mechanism="style",
@@ -313,7 +314,7 @@ COMPARISONS = (
 
 def speed(n_databases: int) -> dict:
     """Microseconds of a cell, turn about with the default generator."""
-    configs = [(generate_events, EventsConfig()), (generate_database, GeneratorConfig())]
+    configs = [(generate_events, WHOLE), (generate_database, GeneratorConfig())]
     costs = np.zeros((len(configs), n_databases))
     for seed in range(n_databases + 2):
         for i, (generate, config) in enumerate(configs):
@@ -334,7 +335,7 @@ def admitted(n_databases: int) -> dict:
     """Databases that admission takes, keys that lead to later rows, and tasks."""
     taken, young, n_tasks = 0, 0.0, 0
     for seed in range(n_databases):
-        rows, database = hidden_and_shown(seed, EventsConfig())
+        rows, database = hidden_and_shown(seed, WHOLE)
         taken += admit(database) is None
         young = max(young, *too_young(rows, database))
         n_tasks += len(database.tasks)

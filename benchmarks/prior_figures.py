@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from relscale.analysis.figures import BLUE, GREEN, GREY, ORANGE, STYLE, WIDTH, new_figure, render
 from relscale.generation.events.config import (
+    WHOLE,
     ColumnPrior,
-    EventsConfig,
     KeyPrior,
     MeaningPrior,
     Mechanism,
@@ -60,7 +60,7 @@ def traits() -> Figure:
 
 def time() -> Figure:
     """Events of thirty entities in a database, and how many fall on each day of the week."""
-    config = EventsConfig(
+    config = WHOLE.replace(
         time=TimePrior(span_days=(400, 400), burst_share=(0.5, 0.5), cycle=(0.7, 0.7), whole_days_prob=0)
     )
     rows, database = hidden_and_shown(11, config)
@@ -85,7 +85,7 @@ def tasks() -> Figure:
     left, right = figure.subplots(1, 2)
     shares, counts = [], []
     for seed in range(120):
-        for task in generate_events(seed, EventsConfig()).tasks:
+        for task in generate_events(seed, WHOLE).tasks:
             if task.manifest.task_type == "binary_classification":
                 shares.append([task.splits[s].column(2).to_numpy().mean() for s in ("train", "test")])
             counts.append(sum(len(labels) for labels in task.splits.values()))
@@ -104,7 +104,7 @@ def keys() -> Figure:
     """Who links to whom: communities of both ends of a key, and the children of each parent by rank."""
     figure = new_figure(WIDTH, HEIGHT)
     left, right = figure.subplots(1, 2)
-    config = EventsConfig(
+    config = WHOLE.replace(
         keys=KeyPrior(diagonal=(0.7, 0.7), levels=(2, 2), splits=(3, 3), coupling=(1, 1), popularity=(0, 0)),
         rows_activity=(5000, 5000),
     )
@@ -118,7 +118,7 @@ def keys() -> Figure:
     left.imshow(joint / np.maximum(joint.sum(1, keepdims=True), 1), cmap="Blues", vmin=0)
     left.set(xlabel="community of the parent", ylabel="community of the row", xticks=[], yticks=[])
     for spread, colour in ((0.0, GREY), (0.8, BLUE), (1.5, ORANGE)):
-        config = EventsConfig(
+        config = WHOLE.replace(
             keys=KeyPrior(popularity=(spread, spread), loyalty=(0, 0)), rows_activity=(5000, 5000)
         )
         rows, database = hidden_and_shown(4, config)
@@ -151,7 +151,7 @@ def columns() -> Figure:
         axes.set(xticks=[], yticks=[])
     shown: dict[str, np.ndarray] = {}
     for law in ("normal", "lognormal", "zero_inflated", "count", "percentage", "pareto"):
-        config = EventsConfig(
+        config = WHOLE.replace(
             meaning=MeaningPrior(enabled=False), columns=ColumnPrior(laws=(law,), missing_prob=0)
         )
         table = max(generate_events(1, config).tables.values(), key=lambda t: t.data.num_rows)
@@ -170,7 +170,7 @@ def meaning() -> Figure:
     axes = figure.subplots()
     axes.axis("off")
     for place, naming in enumerate(("plain", "abbreviated", "camel", "upper", "meaningless")):
-        database = generate_events(5, EventsConfig(meaning=MeaningPrior(namings=(naming,))))
+        database = generate_events(5, WHOLE.replace(meaning=MeaningPrior(namings=(naming,))))
         table = next(t for t in database.tables.values() if t.time_col and t.fkeys)
         axes.text(place / 5, 1, table.name, weight="bold", va="top", fontsize=9)
         axes.text(place / 5, 0.88, "\n".join(table.data.column_names[:10]), va="top", fontsize=7.5)
@@ -182,7 +182,7 @@ def style() -> Figure:
     figure = new_figure(WIDTH, HEIGHT)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, enabled in zip(panels, (False, True), strict=True):
-        config = EventsConfig(
+        config = WHOLE.replace(
             style=StylePrior(enabled=enabled, concentration=(12, 12)), columns=ColumnPrior(missing_prob=0.8)
         )
         for seed in range(15):

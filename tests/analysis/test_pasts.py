@@ -6,7 +6,7 @@ import pytest
 from relscale.analysis.database import Column, Link, Table
 from relscale.analysis.inspection import inspect_database
 from relscale.analysis.pasts import SPANS, explained_by_past, look_at_tasks
-from relscale.generation.events.config import EventsConfig, ForecastPrior
+from relscale.generation.events.config import WHOLE, ForecastPrior
 from relscale.generation.events.database import generate_events
 from relscale.generation.writer import write_database
 from relscale.platform.errors import DataError
@@ -54,7 +54,7 @@ def test_rows_of_the_same_moment_are_no_past():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    config = EventsConfig(
+    config = WHOLE.replace(
         forecasts=ForecastPrior(num_tasks=(6, 6)), rows_activity=(600, 1500), rows_entity=(50, 100)
     )
     path = tmp_path_factory.mktemp("events") / "database"

@@ -12,7 +12,7 @@ from relbench.manifest import DatasetManifest, TableSpec
 from scipy.stats import spearmanr
 
 from relscale.generation.admission import admit
-from relscale.generation.events.config import EventsConfig
+from relscale.generation.events.config import WHOLE
 from relscale.generation.events.database import generate_events
 from relscale.generation.events.recipe import correlated, parse_recipe
 from relscale.generation.priors import PRIORS
@@ -27,7 +27,7 @@ def recipe(rel_f1):
 
 @pytest.fixture(scope="module")
 def made(rel_f1):
-    config = with_recipe(EventsConfig(), rel_f1)
+    config = with_recipe(WHOLE, rel_f1)
     return [generate_events(seed, config) for seed in range(4)]
 
 
@@ -162,7 +162,7 @@ def test_what_few_rows_have_is_not_told(tmp_path):
     assert exams.rows == 400, "later rows are not counted"
     (column,) = exams.columns
     assert column.labels == {"true": 0.0} and column.missing_share == 0.0
-    made = generate_events(1, EventsConfig(recipe=recipe.model_dump_json()))
+    made = generate_events(1, WHOLE.replace(recipe=recipe.model_dump_json()))
     assert set(made.tables["exams"].data["passed"].to_pylist()) == {False}
 
 
@@ -201,7 +201,7 @@ def test_details_without_a_time_have_that_of_their_event():
     columns = [{"name": "x", "kind": "number", "quantiles": [0, 1, 5]}]
     tables = [{**TWO["tables"][0], "columns": columns}, TWO["tables"][1], detail]
     for seed in range(3):
-        database = generate_events(seed, EventsConfig(recipe=changed(tables=tables)))
+        database = generate_events(seed, WHOLE.replace(recipe=changed(tables=tables)))
         assert admit(database) is None
         assert database.tables["c"].time_col == "t"
 
@@ -231,4 +231,4 @@ def test_who_takes_none_says_so(tmp_path):
     with pytest.raises(ConfigError, match="takes no recipe"):
         with_recipe(PRIORS["plurel"].preset(), tmp_path)
     with pytest.raises(DataError, match="not a RelBench 3 folder"):
-        with_recipe(EventsConfig(), tmp_path)
+        with_recipe(WHOLE, tmp_path)

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pytest
 
 from relscale.generation.admission import admit
-from relscale.generation.events.config import EventsConfig
+from relscale.generation.events.config import WHOLE
 from relscale.generation.events.database import generate_events
 from relscale.imports.recipe import with_recipe
 from relscale.imports.sql_recipe import recipe_of_sql
@@ -31,7 +31,7 @@ CREATE TABLE invoice (id INT PRIMARY KEY, patient_id INT REFERENCES patient (id)
 def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("sql") / "clinics.sql"
     path.write_text(SCHEMA)
-    config = with_recipe(EventsConfig(rows_activity=(300, 600), rows_entity=(60, 200)), path)
+    config = with_recipe(WHOLE.replace(rows_activity=(300, 600), rows_entity=(60, 200)), path)
     return [generate_events(seed, config) for seed in range(12)]
 
 

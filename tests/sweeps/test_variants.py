@@ -47,7 +47,7 @@ def test_a_prior_without_the_preset_begins_at_its_own_first():
         corpus={"preset": "paper", "generator": {"num_tables": [3, 4]}},
     )
     found = [one.config.corpus for one in variants(config)]
-    assert [one.preset for one in found] == ["paper", "paper", "events-1"]
+    assert [one.preset for one in found] == ["paper", "paper", "events-2"]
     assert [one.generator.num_tables for one in found] == [(3, 4)] * 3
     with pytest.raises(ConfigError, match="prior 'relational-events' has no preset 'paper'"):
         variants(study({"corpus.prior": ["relational-events"], "corpus.preset": ["paper"]}))

@@ -287,7 +287,7 @@ def _drawn_law(column: ColumnRecipe, config: EventsConfig, style: Style, rng: np
             labels=tuple(tuple(phrases[3 * k : 3 * k + 3]) for k in range(INVENTED_CLASSES)),
             shares=(1 / INVENTED_CLASSES,) * INVENTED_CLASSES,
         )
-    known = entry_named(column.name) if config.meaning.enabled else None
+    known = entry_named(column.name)
     if known is None or known["law"] not in LAWS_OF_KIND[column.kind]:
         known = plain_entry(draw_option(LAWS_OF_KIND[column.kind], rng=rng), config, rng=rng)
     if column.kind != "number":

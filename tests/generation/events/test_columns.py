@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from relscale.generation.events.config import ColumnPrior, EventsConfig, KeyPrior, TimePrior
+from relscale.generation.events.config import WHOLE, ColumnPrior, KeyPrior, TimePrior
 from relscale.generation.events.database import generate_events, hidden_and_shown
 from relscale.generation.events.histories import Moments, earlier
 
-PLAIN = EventsConfig(
+PLAIN = WHOLE.replace(
     num_tables=(3, 5),
     rows_entity=(40, 80),
     rows_activity=(800, 1200),
     columns=ColumnPrior(laws=("normal",), missing_prob=0, history_prob=0),
-).replace(meaning=EventsConfig().meaning.replace(enabled=False))
+).replace(meaning=WHOLE.meaning.replace(enabled=False))
 
 
 @pytest.mark.parametrize("told", ["count", "sum", "mean", "last"])
@@ -75,7 +75,7 @@ def test_cells_may_be_missing_in_early_rows():
 def test_children_in_a_forest_resemble_the_row_above():
     """With no traits a row knows of the row above by its columns alone."""
     config = PLAIN.replace(
-        traits=EventsConfig().traits.replace(enabled=False),
+        traits=WHOLE.traits.replace(enabled=False),
         keys=KeyPrior(self_prob=1),
         rows_entity=(400, 500),
         columns=ColumnPrior(
@@ -100,7 +100,7 @@ def test_children_in_a_forest_resemble_the_row_above():
 
 
 def test_two_classes_may_be_all_that_there_are():
-    config = EventsConfig(columns=ColumnPrior(classes=(2, 2)), num_tables=(3, 4), rows_activity=(300, 500))
+    config = WHOLE.replace(columns=ColumnPrior(classes=(2, 2)), num_tables=(3, 4), rows_activity=(300, 500))
     for seed in range(10):
         generate_events(seed, config)
 

@@ -74,6 +74,7 @@ def sketch(database):
 @pytest.mark.parametrize(
     ("preset", "shape", "values"),
     [
+        ("events-2", "ccaae1f26e55360a", 19.4857),
         ("events-1", "bc23cbc716f01f21", 30.0498),
         ("events-1-no-traits", "8ee6d280e56f2bb1", 29.6723),
         ("events-1-no-time", "bbc69144f7dfb08e", 27.2845),

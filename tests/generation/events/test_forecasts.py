@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from relscale.generation.admission import admit
-from relscale.generation.events.config import EventsConfig, ForecastPrior
+from relscale.generation.events.config import WHOLE, ForecastPrior
 from relscale.generation.events.database import generate_events
 from relscale.generation.events.forecasts import told_by_past
 from relscale.generation.labels import label_tables, relbench_task
 
-MANY = EventsConfig(
+MANY = WHOLE.replace(
     forecasts=ForecastPrior(num_tasks=(6, 6)), rows_activity=(300, 1500), rows_entity=(50, 200)
 )
 

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 import pyarrow as pa
 import pytest
 
-from relscale.generation.events.config import EventsConfig, MeaningPrior
+from relscale.generation.events.config import WHOLE, MeaningPrior
 from relscale.generation.events.database import generate_events
 from relscale.generation.events.laws import Law
 from relscale.generation.events.meaning import RESERVED, law_of, lexicon, written
 
-SMALL = EventsConfig(rows_entity=(40, 80), rows_activity=(150, 300))
+SMALL = WHOLE.replace(rows_entity=(40, 80), rows_activity=(150, 300))
 PLAIN = SMALL.replace(meaning=MeaningPrior(namings=("plain",)))
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -30,7 +30,7 @@ def test_the_lexicon_is_whole():
 @pytest.mark.parametrize("measure", sorted(lexicon()["measures"]))
 def test_every_measure_has_a_law(measure, rng):
     entry = lexicon()["measures"][measure]
-    config = EventsConfig()
+    config = WHOLE
     from relscale.generation.events.style import Style
 
     law = law_of(entry, config, Style(config.style, rng=rng), rng=rng)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from relscale.generation.events.clock import Clock, Period, phases, sample_clock
 from relscale.generation.events.communities import sample_communities
-from relscale.generation.events.config import EventsConfig, KeyPrior, TimePrior
+from relscale.generation.events.config import WHOLE, KeyPrior, TimePrior
 from relscale.generation.events.database import hidden_and_shown
 from relscale.generation.events.laws import DAY
 from relscale.generation.events.links import (
@@ -28,7 +28,7 @@ PERIOD = Period(first=15_000 * DAY, n_days=1000)
 
 def test_the_clock_gives_each_day_and_hour_its_share(rng):
     prior = TimePrior(trend=(1.0, 1.0), cycle=(0.6, 0.6))
-    style = Style(EventsConfig().style.replace(enabled=False), rng=rng)
+    style = Style(WHOLE.style.replace(enabled=False), rng=rng)
     clock = sample_clock(PERIOD, prior, style, whole_days=False, rng=rng)
     moments = clock.moments(rng.random(50_000), rng=rng)
     assert stats.kstest(clock.share(moments // DAY * DAY + DAY // 2), "uniform").statistic < 0.01
@@ -121,7 +121,7 @@ def test_what_changes_from_event_to_event_is_an_autoregression(rng):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_no_row_is_older_than_what_it_refers_to(seed):
-    rows, database = hidden_and_shown(seed, EventsConfig())
+    rows, database = hidden_and_shown(seed, WHOLE)
     for table in database.tables.values():
         mine = rows[table.name]
         for key, parent in zip(mine.keys, table.fkeys.values(), strict=True):

@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from relscale.generation.events.config import ColumnPrior, EventsConfig, KeyPrior, TimePrior, TraitPrior
+from relscale.generation.events.config import WHOLE, ColumnPrior, KeyPrior, TimePrior, TraitPrior
 from relscale.generation.events.database import generate_events, hidden_and_shown
 from relscale.generation.events.mechanisms import _FUNCTIONS, apply
 
-CLEAR = EventsConfig(
+CLEAR = WHOLE.replace(
     num_tables=(3, 4),
     rows_entity=(60, 60),
     rows_activity=(2000, 2000),
