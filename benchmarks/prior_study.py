@@ -4,8 +4,10 @@
     relscale sweep --config configs/cpu-events-mechanisms.yaml --out runs/prior/mechanisms
     python benchmarks/prior_study.py --runs runs/prior --out runs/prior/tables
     python benchmarks/prior_study.py --runs runs/prior --out runs/prior/tables --dataset data/rel-f1
+    relscale sweep --config configs/cpu-events-default.yaml --out runs/prior/default
+    python benchmarks/prior_study.py --runs runs/prior --sweeps default --out runs/prior/tables --dataset DIR
 
-Takes from both sweeps the networks of the most databases and tokens, every seed: equal in all but the prior.
+Takes from the sweeps the networks of the most databases and tokens, every seed: equal in all but the prior.
 Prints and writes, with intervals of 95 %: the cross table (held-out loss of each prior's networks on each
 prior's databases, feature cells alone, over databases and seeds, beside the column's mean) and the scores on
 the real databases (over entities and seeds, beside the best baseline), with paired differences. A bootstrap
@@ -31,7 +33,7 @@ from relscale.platform import remote, storage
 from relscale.platform.config import load_config
 from relscale.platform.dataflow import map_keys_here
 from relscale.sweeps.collect import checkpoint_folder
-from relscale.sweeps.config import StudyConfig, dataset_name
+from relscale.sweeps.config import StudyConfig, ZeroShotConfig, dataset_name
 from relscale.sweeps.databases import Databases, make_databases, real_database
 from relscale.sweeps.holdout import held_out_scores
 from relscale.sweeps.transfer import read_evaluation, share_store
@@ -53,11 +55,9 @@ class Arm:
     checkpoints: dict[int, Path]
 
 
-def arms(runs: Path) -> list[Arm]:
-    """Of the sweeps `on-events` (two priors) and `mechanisms` (the second one less each mechanism)."""
-    found = [_arm(runs / "on-events", one) for one in _variants(runs / "on-events")]
-    without = [one for one in _variants(runs / "mechanisms") if "-no-" in one.name]
-    found += [_arm(runs / "mechanisms", one) for one in without]
+def arms(runs: Path, sweeps: list[str]) -> list[Arm]:
+    """Of every variant of the sweeps: two priors, the whole one less a mechanism, presets."""
+    found = [_arm(runs / sweep, one) for sweep in sweeps for one in _variants(runs / sweep)]
     return sorted(found, key=lambda arm: arm.name != PUBLISHED)
 
 
@@ -80,7 +80,7 @@ def _arm(sweep: Path, variant: Variant) -> Arm:
     ]
     (value,) = variant.settings.values()
     return Arm(
-        name=str(value).replace("events-1-no-", "less "),
+        name=WHOLE if value == "events-1" else str(value).replace("events-1-no-", "less "),
         config=variant.config,
         checkpoints={row.seed: checkpoint_folder(sweep, row.key) for row in last.itertuples()},
     )
@@ -168,7 +168,7 @@ def evaluate(networks: list[Arm], args: argparse.Namespace) -> list[Evaluation]:
     for dataset in args.dataset:
         name = dataset_name(dataset)
         source = real_database(dataset, args.runs / "real")
-        folder = args.runs / "scores" / f"{name}-{args.split}-{args.visibility}-{args.context_length}"
+        folder = args.runs / "scores" / f"{name}-{args.split}-{args.visibility}-{cells_of(args)}"
         jobs = [
             (checkpoint, source, folder / f"{arm.name}-{seed}".replace(" ", "-"), args)
             for arm in networks
@@ -191,7 +191,7 @@ def _evaluate_one(job: tuple[Path, Path, Path, argparse.Namespace]) -> None:
         "network": remote.digests(checkpoint)["model.safetensors"],
         "database": source_digest(source),
         "code": scoring_fingerprint(),
-        "cells": args.context_length,
+        "cells": args.context_lengths,
         "seeds": args.context_seeds,
     }
     with storage.unless_current(folder / "inputs.json", inputs, [folder / "scores.json"]) as must_run:
@@ -206,7 +206,7 @@ def _evaluate_one(job: tuple[Path, Path, Path, argparse.Namespace]) -> None:
                 split=args.split,
                 visibility=args.visibility,
                 context_seeds=args.context_seeds,
-                sampler={"context_length": args.context_length},
+                sampler=ZeroShotConfig(context_lengths=tuple(args.context_lengths)).sampler,
                 progress=lambda line: print(f"{folder.name}: {line}", flush=True),
             )
 
@@ -215,20 +215,21 @@ def main() -> None:
     """Print both tables, and write them below --out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--sweeps", nargs="+", default=["on-events", "mechanisms"], help="folders of --runs")
     parser.add_argument("--dataset", action="append", default=[])
     parser.add_argument(
         "--checkpoint", action="append", metavar="NAME=FOLDER", help="in place of the sweeps'"
     )
     parser.add_argument("--split", default="val", choices=["val", "test"])
     parser.add_argument("--visibility", default="temporal", choices=["temporal", "strict"])
-    parser.add_argument("--context-length", type=int, default=128)
+    parser.add_argument(
+        "--context-lengths", type=int, nargs="+", default=[128], help="of several, predictions are averaged"
+    )
     parser.add_argument("--context-seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    lacking = [
-        name for name in ("on-events", "mechanisms") if not (args.runs / name / "study.yaml").is_file()
-    ]
+    lacking = [name for name in args.sweeps if not (args.runs / name / "study.yaml").is_file()]
     if lacking and not args.checkpoint:
         parser.error(f"'{args.runs}' holds no sweep '{lacking[0]}'; run those named above first")
     for pair in args.checkpoint or ():
@@ -236,7 +237,7 @@ def main() -> None:
             parser.error(f"--checkpoint {pair} is not NAME=FOLDER of a checkpoint")
     if args.checkpoint and not args.dataset:
         parser.error("--checkpoint needs a --dataset to be scored on")
-    networks = [given(pair) for pair in args.checkpoint] if args.checkpoint else arms(args.runs)
+    networks = [given(pair) for pair in args.checkpoint] if args.checkpoint else arms(args.runs, args.sweeps)
     if not args.dataset:
         losses = cross_losses(networks, args.runs, args.workers)
         table = cross_table(losses)
@@ -245,15 +246,20 @@ def main() -> None:
         return
     table = transfer_table(evaluate(networks, args), n_boot=2000)
     table["differences"] = [row for row in table["differences"] if WHOLE in (row["first"], row["second"])]
-    asked = [*map(dataset_name, args.dataset), args.split, args.visibility, str(args.context_length)]
-    name = "-".join(["given" if args.checkpoint else "priors", *asked])
+    asked = [*map(dataset_name, args.dataset), args.split, args.visibility, cells_of(args)]
+    name = "-".join(["given" if args.checkpoint else "-".join(args.sweeps), *asked])
     note = (
-        f"Split {args.split}, visibility {args.visibility}, read at {args.context_length} cells. "
+        f"Split {args.split}, visibility {args.visibility}, read at {cells_of(args)} cells. "
         "Intervals: 95 %, over entities and seeds."
     )
     page = markdown(table, "Priors on real databases", note)
     storage.write_text(args.out / f"{name}.md", page)
     print(page)
+
+
+def cells_of(args: argparse.Namespace) -> str:
+    """The lengths of contexts, such as "8-16-32"."""
+    return "-".join(map(str, args.context_lengths))
 
 
 def print_cross(table: pd.DataFrame) -> None:
