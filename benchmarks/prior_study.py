@@ -72,13 +72,14 @@ def _variants(sweep: Path) -> list[Variant]:
 
 
 def _arm(sweep: Path, variant: Variant) -> Arm:
-    results = pd.read_parquet(sweep / "variants" / variant.name.replace(" ", "_") / "results.parquet")
+    folder = sweep / "variants" / variant.name.replace(" ", "_") if variant.settings else sweep
+    results = pd.read_parquet(folder / "results.parquet")
     last = results[
         (results["n_databases"] == results["n_databases"].max())
         & (results["tokens"] == results["tokens"].max())
         & (results["status"] == "ok")
     ]
-    (value,) = variant.settings.values()
+    value = next(iter(variant.settings.values()), variant.config.corpus.prior)
     return Arm(
         name=WHOLE if value == "events-1" else str(value).replace("events-1-no-", "less "),
         config=variant.config,
@@ -216,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--sweeps", nargs="+", default=["on-events", "mechanisms"], help="folders of --runs")
+    parser.add_argument("--reference", default=WHOLE, help="networks that all others are compared with")
     parser.add_argument("--dataset", action="append", default=[])
     parser.add_argument(
         "--checkpoint", action="append", metavar="NAME=FOLDER", help="in place of the sweeps'"
@@ -245,7 +247,9 @@ def main() -> None:
         print_cross(table)
         return
     table = transfer_table(evaluate(networks, args), n_boot=2000)
-    table["differences"] = [row for row in table["differences"] if WHOLE in (row["first"], row["second"])]
+    table["differences"] = [
+        row for row in table["differences"] if args.reference in (row["first"], row["second"])
+    ]
     asked = [*map(dataset_name, args.dataset), args.split, args.visibility, cells_of(args)]
     name = "-".join(["given" if args.checkpoint else "-".join(args.sweeps), *asked])
     note = (
