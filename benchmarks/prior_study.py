@@ -1,4 +1,4 @@
-"""What is a prior worth? Networks of nine priors on one another's held-out databases, and on real ones.
+"""What is a prior worth? Networks of several priors on one another's held-out databases, and on real ones.
 
     relscale sweep --config configs/cpu-events-prior.yaml --out runs/prior/on-events
     relscale sweep --config configs/cpu-events-mechanisms.yaml --out runs/prior/mechanisms
@@ -124,8 +124,8 @@ def _cross_one(job: tuple[Arm, int, Path, Databases]) -> dict[str, Any]:
     return dict(storage.read_json(file))
 
 
-def cross_table(losses: pd.DataFrame) -> pd.DataFrame:
-    """One row per held_out and trained: loss, and its difference to the networks of the whole prior.
+def cross_table(losses: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """One row per held_out and trained: loss, and its difference to the networks of the reference.
 
     Intervals hold the draw of the held-out databases, the same for both, and of the seeds, with Welch's
     degrees of freedom: a bootstrap of three seeds would be too narrow.
@@ -137,13 +137,13 @@ def cross_table(losses: pd.DataFrame) -> pd.DataFrame:
             for name, part in group.groupby("trained", sort=False)
         }
         for name, cube in cubes.items():
-            low, high = (0.0, 0.0) if name == WHOLE else _interval(cube, cubes[WHOLE])
+            low, high = (0.0, 0.0) if name == reference else _interval(cube, cubes[reference])
             rows.append(
                 {
                     "held_out": held_out,
                     "trained": name,
                     "loss": cube.mean(),
-                    "difference": cube.mean() - cubes[WHOLE].mean(),
+                    "difference": cube.mean() - cubes[reference].mean(),
                     "low": low,
                     "high": high,
                     COLUMN_MEAN: group["column_mean"].iloc[0],
@@ -240,11 +240,18 @@ def main() -> None:
     if args.checkpoint and not args.dataset:
         parser.error("--checkpoint needs a --dataset to be scored on")
     networks = [given(pair) for pair in args.checkpoint] if args.checkpoint else arms(args.runs, args.sweeps)
+    names = [arm.name for arm in networks]
+    if len(set(names)) < len(names):
+        parser.error(
+            f"two sweeps hold networks of the same name ({', '.join(sorted(names))}); give one of them"
+        )
+    if args.reference not in names:
+        parser.error(f"--reference {args.reference} is none of {', '.join(names)}")
     if not args.dataset:
         losses = cross_losses(networks, args.runs, args.workers)
-        table = cross_table(losses)
+        table = cross_table(losses, args.reference)
         storage.write_text(args.out / "cross.csv", table.to_csv(index=False, float_format="%.6g"))
-        print_cross(table)
+        print_cross(table, args.reference)
         return
     table = transfer_table(evaluate(networks, args), n_boot=2000)
     table["differences"] = [
@@ -266,21 +273,21 @@ def cells_of(args: argparse.Namespace) -> str:
     return "-".join(map(str, args.context_lengths))
 
 
-def print_cross(table: pd.DataFrame) -> None:
+def print_cross(table: pd.DataFrame, reference: str) -> None:
     """A line for each prior's networks, a column for each prior's held-out databases."""
     held_out = list(dict.fromkeys(table["held_out"]))
     rows = []
     for trained, group in table.groupby("trained", sort=False):
         by = group.set_index("held_out")
-        rows.append([str(trained), *(_cell(by.loc[name]) for name in held_out)])
+        rows.append([str(trained), *(_cell(by.loc[name], reference) for name in held_out)])
     means = table.drop_duplicates("held_out").set_index("held_out")[COLUMN_MEAN]
     rows.append([COLUMN_MEAN, *(f"{means[h]:.4f}" for h in held_out)])
     print_table(["trained on", *held_out], rows)
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: pd.Series, reference: str) -> str:
     apart = f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
-    return f"{row['loss']:.4f}" if row["trained"] == WHOLE else f"{row['loss']:.4f} ({apart})"
+    return f"{row['loss']:.4f}" if row["trained"] == reference else f"{row['loss']:.4f} ({apart})"
 
 
 if __name__ == "__main__":

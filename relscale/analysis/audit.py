@@ -323,23 +323,26 @@ def _check(name: str, verdict: str, sentence: str, *, leak: bool = False, **numb
 
 def _predict(predictor: Predictor, arrays: "DatabaseArrays", items: "Items") -> np.ndarray:
     """The network's predictions where the store's only database has other arrays."""
-    from relscale.model.predict import predict_items
+    from relscale.model.predict import at_each_length, predict_items
     from relscale.model.store import TokenStore
 
     class Altered(TokenStore):
         def opened(self, database: "DatabaseStore") -> "DatabaseArrays":
             return arrays
 
-    found = predict_items(
-        predictor.network,
-        Altered.open(predictor.store.path),
-        predictor.store.names,
-        items,
-        predictor.sampler,
-        seed=predictor.context_seeds[0],
-        batch_size=predictor.batch_size,
-    )
-    return found.targets().prediction.astype(np.float64)
+    found = [
+        predict_items(
+            predictor.network,
+            Altered.open(predictor.store.path),
+            predictor.store.names,
+            items,
+            sampler,
+            seed=predictor.context_seeds[0],
+            batch_size=predictor.batch_size,
+        )
+        for sampler in at_each_length(predictor.sampler)
+    ]
+    return np.mean([run.targets().prediction.astype(np.float64) for run in found], axis=0)
 
 
 def _labels(arrays: "DatabaseArrays", items: "Items") -> np.ndarray:

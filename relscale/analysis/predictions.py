@@ -24,6 +24,7 @@ def predict_questions(
     *,
     visibility: Visibility = "temporal",
     context_seeds: Sequence[int] = (0,),
+    context_lengths: Sequence[int] = (),
     device: str = "cpu",
 ) -> pd.DataFrame:
     """Predict all rows of splits of tasks; a database is tokenized once, in a temporary folder.
@@ -33,6 +34,8 @@ def predict_questions(
     checkpoint : folder with model.safetensors and config.json.
     questions : columns database (RelBench 3 folder or name), task, split; one row per split.
     visibility, context_seeds, device : as `evaluate_checkpoint`.
+    context_lengths : cells of the contexts over which predictions are averaged, each a divisor of the
+        longest; none is the length of the checkpoint's training.
 
     Returns
     -------
@@ -47,6 +50,7 @@ def predict_questions(
     """
     from relscale.analysis.task_predictions import load_predictor
     from relscale.analysis.zero_shot import open_dataset
+    from relscale.model.config import of_lengths
 
     _check(questions)
     answers: dict[int, pd.DataFrame] = {}
@@ -60,6 +64,7 @@ def predict_questions(
                 Path(folder),
                 visibility=visibility,
                 context_seeds=context_seeds,
+                sampler=of_lengths(context_lengths),
                 device=device,
             )
             for place, question in asked.iterrows():

@@ -18,7 +18,8 @@ def score_rows(scores: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
     Columns: dataset, task, split, visibility, metric, value, low, high (95 %, over entities; NaN for too
     few), a column for each baseline, best_baseline, difference (value minus the best's), difference_low,
-    difference_high, verdict, rows, entities, own_label_share, context_length, context_seeds (their number).
+    difference_high, verdict, rows, entities, own_label_share, context_length (text: "128", or "8 + 16" for
+    predictions averaged over lengths), context_seeds (their number).
     """
     rows = []
     for score in scores:

@@ -88,6 +88,8 @@ def asked_sampler(
     """
     settings = {**trained.model_dump(), "context_lengths": (), **changes}
     settings |= {"mask_prob": 0.0, "visibility": visibility}
+    if settings["context_lengths"] and settings["local_context_length"]:
+        settings["local_context_length"] = min(settings["local_context_length"], settings["context_length"])
     return parse_config(type(trained), settings, source="the sampler's settings over the checkpoint's")
 
 

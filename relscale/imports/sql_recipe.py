@@ -18,15 +18,16 @@ def recipe_of_sql(text: str, name: str) -> Recipe:
     """The recipe of a schema in the SQL of PostgreSQL, MySQL or SQLite, which is read and never executed.
 
     Row counts, laws, shares and missing cells are open, so that each database draws its own, within the
-    ranges and labels that CHECK and ENUM state; what is NOT NULL is never empty. A table with foreign keys
-    is of events if it has a date or timestamp, of which the first is their time, or if no key leads to it;
-    then a time is added. A table without a primary key of one column, or whose primary key is a foreign key,
-    gets one.
+    ranges, digits and labels that types, CHECK and ENUM state; labels that are successive integers become
+    numbers, all others texts. What is NOT NULL is never empty, but for the roots of a table that refers to
+    itself. Lengths of texts and UNIQUE are not kept. A table with foreign keys is of events if it has a date
+    or timestamp, of which the first is their time, or if no key leads to it; then a time is added. A table
+    without a primary key of one column, or whose primary key is a foreign key, gets one.
 
     Raises
     ------
     ConfigError : the text cannot be read or declares no such schema (see `read_declaration`), keys form a
-        cycle, or no table has both keys and a time.
+        cycle, a table has more than 5, or none has both keys and a time.
     """
     tables = read_declaration(text, self_references=True)
     written = {table.name.lower(): table.name for table in tables}
@@ -70,12 +71,17 @@ def _table(table: SqlTable, written: dict[str, str], *, is_referenced: bool) -> 
 
 
 def _column(name: str, domain: Domain) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": name, "missing_share": None if domain.nullable else 0.0}
+    whole = sorted(label for label in domain.labels if isinstance(label, int))
+    if whole and whole == list(range(whole[0], whole[0] + len(domain.labels))):
+        return {**told, "kind": "number", "whole": True, "low": whole[0], "high": whole[-1]}
     return {
-        "name": name,
+        **told,
         "kind": KINDS[domain.kind],
-        "missing_share": None if domain.nullable else 0.0,
         "low": domain.low,
         "high": domain.high,
+        "limit": domain.limit,
+        "decimals": domain.decimals or None,
         "whole": domain.kind == "integer",
         "labels": {str(label): None for label in domain.labels},
     }

@@ -1,6 +1,7 @@
 """Settings of the model package: text encoder, sampler, network, training."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -69,6 +70,12 @@ class SamplerConfig(Config):
                 f"local_context_length {local} is more than context_length {self.context_length}; lower it"
             )
         return self
+
+
+def of_lengths(lengths: Sequence[int]) -> dict[str, Any]:
+    """Settings of a sampler whose predictions are averaged over contexts of these lengths; none changes
+    nothing."""
+    return {"context_length": max(lengths), "context_lengths": tuple(lengths)} if len(lengths) else {}
 
 
 class TargetsConfig(Config):

@@ -138,8 +138,15 @@ def trained_sampler(about: dict[str, Any], checkpoint: Path | str) -> SamplerCon
 
 def at_each_length(sampler: SamplerConfig) -> list[SamplerConfig]:
     """The samplers of one length each of which a prediction is the mean."""
-    lengths = sampler.context_lengths or (sampler.context_length,)
-    return [sampler.replace(context_length=length, context_lengths=()) for length in lengths]
+    local = sampler.local_context_length
+    return [
+        sampler.replace(
+            context_length=length,
+            context_lengths=(),
+            local_context_length=None if local is None else min(local, length),
+        )
+        for length in sampler.context_lengths or (sampler.context_length,)
+    ]
 
 
 def on_device(network: RelationalTransformer, device: str) -> RelationalTransformer:

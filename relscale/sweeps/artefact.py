@@ -23,9 +23,10 @@ PINNED = (
 """Packages that predictions need; their versions are those of the sweep's process."""
 INPUTS = {"database": "string", "task": "string", "split": "string"}
 OUTPUTS = {**INPUTS, "entity": "long", "timestamp": "datetime", "prediction": "double"}
-PARAMS = (
+PARAMS: tuple[tuple[str, str, Any], ...] = (
     ("visibility", "string", "temporal"),
     ("context_seeds", "long", [0]),
+    ("context_lengths", "long", []),
     ("device", "string", "cpu"),
 )
 _UNITS = {"n_databases": "N", "tokens": "(S / 10^9)"}
@@ -122,7 +123,7 @@ def model_card(
         "`predict` takes a table with the columns database (folder in RelBench 3 format, or a RelBench "
         "name), task and split, and gives a row per row of the split: entity, timestamp, prediction (in the "
         "label's units, the probability of true, or the place of a class). Params: visibility, "
-        "context_seeds, device.",
+        "context_seeds, context_lengths, device.",
         "",
         "## Licences of the inputs, as their packages state them",
         "",

@@ -15,6 +15,7 @@ from relscale.model.config import (
     TargetsConfig,
     TextConfig,
     TrainingConfig,
+    of_lengths,
 )
 from relscale.platform.cluster import ClusterConfig
 from relscale.platform.config import Config, Place, merge_settings, parse_config
@@ -119,8 +120,7 @@ class ZeroShotConfig(Config):
     @property
     def sampler(self) -> dict[str, Any]:
         """What goes before the settings of a checkpoint's sampler."""
-        lengths = self.context_lengths
-        return {"context_length": max(lengths), "context_lengths": lengths} if lengths else {}
+        return of_lengths(self.context_lengths)
 
     @model_validator(mode="after")
     def _lengths_divide_the_longest(self) -> "ZeroShotConfig":

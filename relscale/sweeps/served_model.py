@@ -22,7 +22,7 @@ class ZeroShotModel(PythonModel):
         self._checkpoint = Path(context.artifacts["checkpoint"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """`predict_questions`; params are its visibility, context_seeds and device."""
+        """`predict_questions`; params are its visibility, context_seeds, context_lengths and device."""
         return predict_questions(self._checkpoint, pd.DataFrame(model_input), **(params or {}))
 
 

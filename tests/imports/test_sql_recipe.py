@@ -1,11 +1,12 @@
 """Recipes from SQL: the declared shape, with everything else drawn anew for each database."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from relscale.generation.admission import admit
-from relscale.generation.events.config import WHOLE
+from relscale.generation.events.config import WHOLE, EventsConfig
 from relscale.generation.events.database import generate_events
 from relscale.imports.recipe import with_recipe
 from relscale.imports.sql_recipe import recipe_of_sql
@@ -87,3 +88,36 @@ def test_names_that_the_lexicon_knows_get_its_laws(made):
 def test_a_schema_that_cannot_be_filled_is_refused_in_one_sentence(text, reason):
     with pytest.raises(ConfigError, match=reason):
         recipe_of_sql(text, "wrong")
+
+
+def test_types_say_how_many_digits_and_how_large(tmp_path):
+    path = tmp_path / "sizes.sql"
+    path.write_text(
+        """CREATE TABLE shop (id INT PRIMARY KEY, floor SMALLINT NOT NULL, fee NUMERIC(6, 2) NOT NULL);
+        CREATE TABLE sale (id INT PRIMARY KEY, shop_id INT REFERENCES shop (id), sold DATE,
+          stars INT NOT NULL CHECK (stars IN (1, 2, 3, 4, 5)), code INT NOT NULL CHECK (code IN (3, 9)));"""
+    )
+    config = with_recipe(WHOLE.replace(rows_activity=(300, 400), rows_entity=(200, 300)), path)
+    for seed in range(20):
+        tables = generate_events(seed, config).tables
+        floor, fee = (tables["shop"].data[name].to_numpy() for name in ("floor", "fee"))
+        assert np.abs(floor).max() <= 32767 and np.abs(fee).max() <= 9999.99
+        np.testing.assert_allclose(fee, np.round(fee, 2), atol=1e-9)
+        stars = tables["sale"].data["stars"]
+        assert pa.types.is_integer(stars.type) and set(stars.to_pylist()) <= {1, 2, 3, 4, 5}
+        assert set(tables["sale"].data["code"].to_pylist()) <= {"3", "9"}
+
+
+@pytest.mark.parametrize("config", [WHOLE, EventsConfig()])
+def test_a_table_may_belong_to_two_tables_of_events(tmp_path, config):
+    path = tmp_path / "two.sql"
+    path.write_text(
+        """CREATE TABLE customer (id INT PRIMARY KEY);
+        CREATE TABLE orders (id INT PRIMARY KEY, customer_id INT REFERENCES customer (id), at DATE);
+        CREATE TABLE shipment (id INT PRIMARY KEY, customer_id INT REFERENCES customer (id), at DATE);
+        CREATE TABLE line (id INT PRIMARY KEY, order_id INT REFERENCES orders (id),
+          shipment_id INT REFERENCES shipment (id), pieces INT);"""
+    )
+    config = with_recipe(config.replace(rows_activity=(50, 80), rows_entity=(20, 40)), path)
+    for seed in range(30):
+        assert admit(generate_events(seed, config)) is None

@@ -13,7 +13,7 @@ from relscale.model.context import SemType
 from relscale.model.items import evaluation_items, task_items
 from relscale.model.network import RelationalTransformer
 from relscale.model.objective import cell_losses
-from relscale.model.predict import predict_items, predict_task
+from relscale.model.predict import at_each_length, predict_items, predict_task
 from relscale.model.sampler import sample_contexts
 from relscale.platform.errors import ConfigError, DataError, ResourceError
 
@@ -106,6 +106,8 @@ def test_predictions_are_averaged_over_the_lengths_of_contexts(network, handmade
     ]
     np.testing.assert_allclose(found.score, np.mean([one.score for one in each], axis=0), atol=1e-6)
     assert np.ptp([one.score for one in each], axis=0).max() > 1e-3, "the lengths differ"
+    walking = both.replace(n_walks=4, local_context_length=12)
+    assert [one.local_context_length for one in at_each_length(walking)] == [4, 8, 12]
 
 
 def test_a_checkpoint_brings_its_sampler_and_its_encoder(network, handmade_store, tmp_path):

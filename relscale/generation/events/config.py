@@ -211,8 +211,9 @@ class EventsConfig(Config):
     test_split: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Position of the test timestamp; above val_split."""
     recipe: str = ""
-    """Aggregates of a real database (`relscale generate --recipe`), as JSON text: its tables, keys, names and
-    laws take the place of random ones, and num_tables, num_columns* and meaning are not read."""
+    """Aggregates of a real database or a schema (`relscale generate --recipe`), as JSON text: its tables,
+    keys, names and laws take the place of random ones. num_tables, num_columns* and meaning are not read
+    then; rows_* and time.span_days are where the recipe leaves them open."""
     traits: TraitPrior = TraitPrior()
     """Hidden traits."""
     time: TimePrior = TimePrior(enabled=False)

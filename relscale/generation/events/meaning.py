@@ -69,7 +69,7 @@ def _measures_by_name() -> Mapping[str, Mapping[str, Any]]:
 
 
 def entry_named(name: str) -> Mapping[str, Any] | None:
-    """The measure of the lexicon that a column so called would hold, in any style of writing; or None."""
+    """What the lexicon says of a column so called, written plain, camel or upper; or None."""
     return _measures_by_name().get(name.lower().replace("_", ""))
 
 

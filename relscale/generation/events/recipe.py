@@ -53,7 +53,7 @@ class KeyRecipe(Config):
 
     name: str
     parent: str
-    null_share: Share | None = 0.0
+    null_share: Share | None = None
     """Of its cells; null is drawn."""
 
 
@@ -62,7 +62,7 @@ class ColumnRecipe(Config):
 
     name: str
     kind: Literal["number", "boolean", "label", "text", "moment"]
-    missing_share: Share | None = 0.0
+    missing_share: Share | None = None
     """Of its cells; null is drawn."""
     quantiles: tuple[Finite, ...] = ()
     """Of a number, at equal steps from 0 to 1, the ends moved inwards; of a moment, of the days before the
@@ -70,6 +70,10 @@ class ColumnRecipe(Config):
     low: Finite | None = None
     high: Finite | None = None
     """Ends of a number whose law is drawn."""
+    limit: Positive | None = None
+    """Largest absolute value of such a number."""
+    decimals: Count | None = None
+    """Digits behind its point; null is any number of them."""
     whole: bool = False
     """Whether its numbers are integers."""
     labels: dict[str, Share | None] = Field(default_factory=dict)
@@ -294,8 +298,14 @@ def _drawn_law(column: ColumnRecipe, config: EventsConfig, style: Style, rng: np
         return law_of(known, config, style, rng=rng)
     if column.low is None and column.high is None:
         law = law_of(known, config, style, rng=rng)
-        return replace(law, decimals=0) if column.whole else law
-    return replace(_between(column.low, column.high, rng), decimals=0 if column.whole else None)
+        law = replace(law, decimals=0 if column.whole else column.decimals or law.decimals or None)
+    else:
+        law = _between(column.low, column.high, rng)
+        law = replace(law, decimals=0 if column.whole else column.decimals)
+    if column.limit is None:
+        return law
+    ends = (-column.limit if law.low is None else law.low), (column.limit if law.high is None else law.high)
+    return replace(law, low=max(ends[0], -column.limit), high=min(ends[1], column.limit))
 
 
 def _between(low: float | None, high: float | None, rng: np.random.Generator) -> Law:

@@ -330,6 +330,8 @@ def _with_partners(
     rng: np.random.Generator,
 ) -> Rows:
     """Draw the further keys of rows whose first key and time are known."""
+    oldest = max(int(rows[key.parent].born.min()) for key in plan.keys)
+    when = np.maximum(when, oldest)  # of each parent one is there
     prior = world.config.keys
     for key in plan.keys[1:]:
         chosen = _pick(key, rows[key.parent], community, when, world, rng, is_first=False)
