@@ -50,7 +50,6 @@ def predict_questions(
     """
     from relscale.analysis.task_predictions import load_predictor
     from relscale.analysis.zero_shot import open_dataset
-    from relscale.model.config import of_lengths
 
     _check(questions)
     answers: dict[int, pd.DataFrame] = {}
@@ -64,7 +63,7 @@ def predict_questions(
                 Path(folder),
                 visibility=visibility,
                 context_seeds=context_seeds,
-                sampler=of_lengths(context_lengths),
+                context_lengths=context_lengths,
                 device=device,
             )
             for place, question in asked.iterrows():

@@ -49,6 +49,7 @@ def load_predictor(
     *,
     visibility: Visibility = "temporal",
     context_seeds: Sequence[int] = (0,),
+    context_lengths: Sequence[int] = (),
     sampler: Mapping[str, Any] | None = None,
     text: "TextConfig | None" = None,
     batch_size: int = 32,
@@ -56,11 +57,13 @@ def load_predictor(
 ) -> Predictor:
     """Load a checkpoint and tokenize a RelBench 3 folder into out/store, or find the tokens there.
 
-    The parameters and errors are those of `evaluate_checkpoint`.
+    The parameters and errors are those of `evaluate_checkpoint`; context_lengths go before the sampler's.
     """
     from relscale.model.checkpoint import load_model
+    from relscale.model.config import of_lengths
     from relscale.model.predict import on_device, trained_sampler
 
+    changes = {**(sampler or {}), **of_lengths(context_lengths)}
     network, about = load_model(checkpoint)
     encoder = about.get("text_encoder")
     return Predictor(
@@ -71,7 +74,7 @@ def load_predictor(
         encoder=encoder,
         network=on_device(network, device),
         store=_tokenize(folder, out / "store", encoder, text, checkpoint),
-        sampler=asked_sampler(trained_sampler(about, checkpoint), sampler or {}, visibility),
+        sampler=asked_sampler(trained_sampler(about, checkpoint), changes, visibility),
         context_seeds=tuple(context_seeds),
         batch_size=batch_size,
     )
