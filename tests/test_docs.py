@@ -198,11 +198,13 @@ def test_evaluating_runs_as_written(tour, monkeypatch, rel_f1):
     monkeypatch.setattr("relscale.analysis.audit.N_ROWS", 8)
     run_commands(ROOT / "docs" / "evaluate.md", monkeypatch)
     written = sorted(path.name for path in (tour / "runs").glob("f1*/*.json"))
-    assert written == ["audit.json", *["left_out.json"] * 5, *["scores.json"] * 5]
+    assert written == ["audit.json", *["left_out.json"] * 6, *["scores.json"] * 6]
     entry = json.loads((tour / "runs" / "f1-train-only" / "scores.json").read_text())[0]
     assert (entry["task"], entry["rows"], entry["visibility"]) == ("driver-dnf", 702, "train-only")
     wide = json.loads((tour / "runs" / "f1-wide" / "scores.json").read_text())[0]["sampler"]
     assert (wide["context_length"], wide["own_rows_first"], wide["bfs_width"]) == (128, True, 128)
+    mixed = json.loads((tour / "runs" / "f1-lengths" / "scores.json").read_text())[0]["sampler"]
+    assert mixed["context_lengths"] == [8, 16, 32]
 
     from relbench.submit import evaluate_submission
 
