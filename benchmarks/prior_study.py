@@ -56,7 +56,7 @@ class Arm:
 
 
 def arms(runs: Path, sweeps: list[str]) -> list[Arm]:
-    """Of every variant of the sweeps: two priors, the whole one less a mechanism, presets."""
+    """Of every variant of the sweeps, or of the sweep itself where it has none; the published prior first."""
     found = [_arm(runs / sweep, one) for sweep in sweeps for one in _variants(runs / sweep)]
     return sorted(found, key=lambda arm: arm.name != PUBLISHED)
 
