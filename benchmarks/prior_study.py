@@ -61,10 +61,16 @@ def arms(runs: Path, sweeps: list[str]) -> list[Arm]:
     return sorted(found, key=lambda arm: arm.name != PUBLISHED)
 
 
-def given(pair: str) -> Arm:
-    """A single network, from NAME=FOLDER."""
-    name, folder = pair.split("=", 1)
-    return Arm(name=name, config=StudyConfig(), checkpoints={0: Path(folder)})
+def given(pairs: list[str]) -> list[Arm]:
+    """Networks from NAME=FOLDER; those of one name are its seeds 0, 1, ... in order."""
+    folders: dict[str, list[Path]] = {}
+    for pair in pairs:
+        name, folder = pair.split("=", 1)
+        folders.setdefault(name, []).append(Path(folder))
+    return [
+        Arm(name=name, config=StudyConfig(), checkpoints=dict(enumerate(found)))
+        for name, found in folders.items()
+    ]
 
 
 def _variants(sweep: Path) -> list[Variant]:
@@ -220,7 +226,10 @@ def main() -> None:
     parser.add_argument("--reference", default=WHOLE, help="networks that all others are compared with")
     parser.add_argument("--dataset", action="append", default=[])
     parser.add_argument(
-        "--checkpoint", action="append", metavar="NAME=FOLDER", help="in place of the sweeps'"
+        "--checkpoint",
+        action="append",
+        metavar="NAME=FOLDER",
+        help="in place of the sweeps'; of the same name several times: its seeds",
     )
     parser.add_argument("--split", default="val", choices=["val", "test"])
     parser.add_argument("--visibility", default="temporal", choices=["temporal", "strict"])
@@ -239,7 +248,7 @@ def main() -> None:
             parser.error(f"--checkpoint {pair} is not NAME=FOLDER of a checkpoint")
     if args.checkpoint and not args.dataset:
         parser.error("--checkpoint needs a --dataset to be scored on")
-    networks = [given(pair) for pair in args.checkpoint] if args.checkpoint else arms(args.runs, args.sweeps)
+    networks = given(args.checkpoint) if args.checkpoint else arms(args.runs, args.sweeps)
     names = [arm.name for arm in networks]
     if len(set(names)) < len(names):
         parser.error(
