@@ -14,6 +14,8 @@ from two_shops import write_shop as write_two_year_shop
 
 from relscale import __version__
 from relscale.cli import app, main
+from relscale.generation.making import make_database
+from relscale.generation.priors import PRIORS
 from relscale.model.config import TargetsConfig, TextConfig
 from relscale.model.tokenize import tokenize_folders
 from relscale.platform.config import load_config
@@ -34,6 +36,18 @@ def command(monkeypatch, capsys):
         return (code if isinstance(code, int) else 0), shown.out, shown.err
 
     return run
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The jobs that `relscale pretrain` would do; texts are letters."""
+    asked = []
+    monkeypatch.setattr("relscale.model.tokenize.TextEncoder", LetterEncoder)
+    monkeypatch.setattr("relscale.model.text.check_encoder", lambda store, text: None)
+    monkeypatch.setattr(
+        "relscale.sweeps.pretraining.run_pretraining", lambda job, *rest: asked.append(job) or job.out
+    )
+    return asked
 
 
 @pytest.fixture
@@ -343,13 +357,7 @@ def test_a_corpus_smaller_than_n(refused, tiny_study, tmp_path):
     assert files_below(tmp_path) == []
 
 
-def test_real_databases_are_trained_on_as_they_were_known(command, tmp_path, monkeypatch):
-    monkeypatch.setattr("relscale.model.tokenize.TextEncoder", LetterEncoder)
-    monkeypatch.setattr("relscale.model.text.check_encoder", lambda store, text: None)
-    jobs = []
-    monkeypatch.setattr(
-        "relscale.sweeps.pretraining.run_pretraining", lambda job, *rest: jobs.append(job) or job.out
-    )
+def test_real_databases_are_trained_on_as_they_were_known(command, tmp_path, jobs):
     store = tmp_path / "store"
     tokenize_folders(
         [write_two_year_shop(tmp_path / "shop", "shop", 0)], store, TextConfig(), run=map_keys_here
@@ -357,3 +365,13 @@ def test_real_databases_are_trained_on_as_they_were_known(command, tmp_path, mon
     for option in ([], ["--synthetic"], ["--set", "targets.columns=0"]):
         assert command("pretrain", "--store", store, "-o", tmp_path / "run", *option)[0] == 0
     assert [job.targets for job in jobs] == [TargetsConfig(), None, TargetsConfig(columns=0)]
+
+
+def test_forecast_tasks_of_a_prior_do_not_make_a_database_real(command, tmp_path, jobs):
+    prior, store = PRIORS["relational-events"], tmp_path / "store"
+    make_database(0, out=tmp_path, prior=prior, config=prior.preset(), preset="events-2", tasks=False)
+    folder = tmp_path / "databases" / "relational-events-0"
+    made = tokenize_folders([folder], store, TextConfig(), run=map_keys_here).database(folder.name)
+    assert made.prior == prior.name and [task.is_autocomplete for task in made.tasks] == [False] * 2
+    assert command("pretrain", "--store", store, "-o", tmp_path / "run")[0] == 0
+    assert [job.targets for job in jobs] == [None]

@@ -63,7 +63,7 @@ def pretrain(
         typer.Option(
             "--real/--synthetic",
             help="Whether to train on labels and cells known by the val timestamp alone, or on all cells "
-            "[default: --real if the store has forecast tasks].",
+            "[default: --real if a database that no prior made has forecast tasks].",
         ),
     ] = None,
     config: Config = None,
@@ -79,7 +79,7 @@ def pretrain(
     import contextlib
 
     from relscale.model.job import HeldOutData, PretrainJob
-    from relscale.model.known_items import has_forecast_tasks
+    from relscale.model.known_items import is_real
     from relscale.model.store import TokenStore
     from relscale.model.text import check_encoder
     from relscale.platform.cluster import connect
@@ -89,7 +89,7 @@ def pretrain(
     for path in (store, held_out) if held_out else (store,):
         check_encoder(TokenStore.open(path), study.text)
     if real is None:
-        real = has_forecast_tasks(TokenStore.open(store))
+        real = is_real(TokenStore.open(store))
     job = PretrainJob(
         store=store.resolve(),
         out=out.resolve(),

@@ -19,10 +19,9 @@ import pyarrow as pa
 from relscale.generation.database import Database, Table, TaskTables
 from relscale.generation.flight_tasks import task_manifests
 from relscale.generation.labels import label_tables, relbench_task
-from relscale.generation.making import RECEIPT
 from relscale.generation.writer import write_database
 from relscale.platform.errors import DataError
-from relscale.platform.storage import digest_files, new_folder, read_json, write_json
+from relscale.platform.storage import RECEIPT, digest_files, new_folder, read_json, write_json
 
 DATASET = "nycflights"
 """Name of the database in its manifest."""

@@ -16,9 +16,7 @@ from relscale.platform import remote, storage
 from relscale.platform.config import Config
 from relscale.platform.dataflow import Receipt, peak_mb
 from relscale.platform.errors import DataError, ResourceError
-
-RECEIPT = "relscale.json"
-"""File in a database's folder that says what it is; written last, and not part of its digest."""
+from relscale.platform.storage import RECEIPT
 
 MAX_DEATHS = 4
 """Processes that may die while they make one and the same seed before the job is given up."""

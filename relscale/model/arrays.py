@@ -71,6 +71,7 @@ def database_content(database: SourceDatabase) -> DatabaseContent:
     arrays = _arrays(database, scaled, offsets, strings)
     meta = {
         "name": database.name,
+        "prior": database.prior,
         "val_timestamp": database.val_timestamp,
         "test_timestamp": database.test_timestamp,
         "n_strings": len(strings),

@@ -67,10 +67,10 @@ class KnownItems:
         return items_of(database, column, node)
 
 
-def has_forecast_tasks(store: TokenStore) -> bool:
-    """Whether a database of the store has label tables, as real ones do, and of priors
-    those that ask what comes next."""
-    return any(not task.is_autocomplete for name in store.names for task in store.database(name).tasks)
+def is_real(store: TokenStore) -> bool:
+    """Whether a database of the store has label tables and was not made up by a prior."""
+    databases = map(store.database, store.names)
+    return any(one.prior is None and not all(task.is_autocomplete for task in one.tasks) for one in databases)
 
 
 def known_items(store: TokenStore, names: Sequence[str], targets: TargetsConfig, seed: int) -> KnownItems:

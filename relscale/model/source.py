@@ -16,7 +16,7 @@ from relscale.model.mapping import NO_TIME
 from relscale.model.tasks import SPLITS, TaskSpec, read_tasks
 from relscale.platform import remote
 from relscale.platform.errors import DataError
-from relscale.platform.storage import digest_files, digest_of
+from relscale.platform.storage import RECEIPT, digest_files, digest_of, read_json
 
 if TYPE_CHECKING:
     from relbench.manifest import DatasetManifest, TableSpec
@@ -56,6 +56,8 @@ class SourceDatabase:
     tables: tuple[SourceTable, ...]
     tasks: tuple[TaskSpec, ...]
     skipped_tasks: dict[str, str]
+    prior: str | None
+    """What made the database up; None of a real one."""
 
 
 def database_name(folder: Path) -> str:
@@ -118,7 +120,13 @@ def read_database(folder: Path) -> SourceDatabase:
         tables=tuple(tables),
         tasks=tasks,
         skipped_tasks=skipped,
+        prior=_prior(folder),
     )
+
+
+def _prior(folder: Path) -> str | None:
+    receipt = folder / RECEIPT
+    return read_json(receipt).get("prior") if receipt.is_file() else None
 
 
 def _manifest(folder: Path) -> "DatasetManifest":

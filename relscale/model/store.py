@@ -94,6 +94,8 @@ class DatabaseStore:
         meta = read_meta(folder)
         self.folder = folder
         self.name: str = meta["name"]
+        self.prior: str | None = meta.get("prior")  # stores made before this was written down have none
+        """What made the database up; None of a real one."""
         self.text_rows = text_rows
         """int32 [n_local_strings]: the database's strings as rows of the store's text table."""
         self.val_timestamp: int = meta["val_timestamp"]

@@ -17,6 +17,9 @@ from relscale.platform.errors import DataError, ResourceError
 DRAFT = ".relscale-draft."
 """How the names of unfinished files and folders begin; nothing else is ever swept away."""
 
+RECEIPT = "relscale.json"
+"""File in a database's folder that says how relscale made it; written last, and not part of its digest."""
+
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one, never a part."""

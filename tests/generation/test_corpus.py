@@ -12,10 +12,10 @@ from relscale.generation import corpus
 from relscale.generation.config import GeneratorConfig
 from relscale.generation.corpus import corpus_digest, corpus_sentence, generate_corpus, reporter
 from relscale.generation.database import Database
-from relscale.generation.making import RECEIPT
 from relscale.generation.priors import PRIORS, Prior
 from relscale.platform import dataflow, storage
 from relscale.platform.errors import ConfigError, ResumeError
+from relscale.platform.storage import RECEIPT
 
 TINY = GeneratorConfig(num_tables=(3, 3), rows_entity=(15, 20), rows_activity=(25, 30), num_columns=(3, 4))
 PLUREL = PRIORS["plurel"]

@@ -16,10 +16,11 @@ import pytest
 from relscale.cli import main
 from relscale.generation.config import GeneratorConfig
 from relscale.generation.corpus import generate_corpus
-from relscale.generation.making import MAX_DEATHS, RECEIPT
+from relscale.generation.making import MAX_DEATHS
 from relscale.generation.priors import PRIORS, Prior
 from relscale.platform import dataflow, storage
 from relscale.platform.errors import ResourceError
+from relscale.platform.storage import RECEIPT
 
 TINY = GeneratorConfig(num_tables=(3, 3), rows_entity=(15, 20), rows_activity=(25, 30), num_columns=(3, 4))
 PLUREL = PRIORS["plurel"]

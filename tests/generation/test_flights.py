@@ -10,8 +10,8 @@ import pytest
 from relscale.generation import flights
 from relscale.generation.admission import admit
 from relscale.generation.flights import build_flights, flights_database
-from relscale.generation.making import RECEIPT
 from relscale.platform.errors import DataError
+from relscale.platform.storage import RECEIPT
 
 TASKS = {"airport-late": (8184, 1337, 1338), "airport-late-flights": (3456, 537, 529)}
 TASKS |= {"plane-late": (67118, 1815, 1781)}

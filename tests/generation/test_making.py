@@ -9,10 +9,11 @@ import pytest
 
 from relscale.generation.config import GeneratorConfig
 from relscale.generation.database import Database, generate_database
-from relscale.generation.making import MAX_DEATHS, RECEIPT, finished_receipt, make_database
+from relscale.generation.making import MAX_DEATHS, finished_receipt, make_database
 from relscale.generation.priors import PRIORS, Prior
 from relscale.platform import storage
 from relscale.platform.errors import ResourceError
+from relscale.platform.storage import RECEIPT
 
 TINY = GeneratorConfig(num_tables=(3, 3), rows_entity=(15, 20), rows_activity=(25, 30), num_columns=(3, 4))
 PLUREL = PRIORS["plurel"]

@@ -70,8 +70,8 @@ def _work(rank: int, rendezvous: str, job: PretrainJob, killed: bool) -> None:
             raise
         os._exit(0)
     distributed.destroy_process_group()
-    # Shards keep gloo's threads alive, which may free a tensor while the interpreter is taken down; that aborts
-    # the process (pytorch issue 190489). So it ends without taking it down.
+    # Shards keep gloo's threads alive, which may free a tensor while the interpreter is taken down; that
+    # aborts the process (pytorch issue 190489). So it ends without taking it down.
     os._exit(0)
 
 
