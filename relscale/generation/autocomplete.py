@@ -40,13 +40,14 @@ def autocomplete_tasks(database: Database) -> list[TaskManifest]:
             target_col=column,
         )
         for table in database.tables.values()
-        if _is_plain(table.name, table.time_col, table.pkey or "primary_key")
+        if is_plain(table.name, table.time_col, table.pkey or "primary_key")
         for column in table.features()
-        if _is_plain(column) and (task_type := _task_type(_windows(table, column, database)))
+        if is_plain(column) and (task_type := _task_type(_windows(table, column, database)))
     ]
 
 
-def _is_plain(*names: str | None) -> bool:
+def is_plain(*names: str | None) -> bool:
+    """Whether names can stand in file names and queries as they are."""
     return all(name is not None and _PLAIN_NAME.fullmatch(name) for name in names)
 
 

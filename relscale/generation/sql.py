@@ -11,6 +11,8 @@ from relscale.generation.sql_types import Rule, UnknownType, read_check, read_ty
 from relscale.platform.errors import ConfigError
 
 DIALECTS = ("postgres", "mysql", "sqlite")
+TABLE_NAME = r"\w[\w .$-]{0,99}"
+"""Names of tables, after which files are named."""
 MAX_LETTERS = 1_000_000
 
 
@@ -44,11 +46,13 @@ class SqlTable:
     fkeys: tuple[SqlKey, ...]
 
 
-def parse_sql(text: str) -> tuple[SqlTable, ...]:
+def parse_sql(text: str, *, composite_pkeys: bool = False) -> tuple[SqlTable, ...]:
     """The tables that a text in the SQL of PostgreSQL, MySQL or SQLite declares, in its order.
 
     CREATE TABLE, CREATE TYPE ... AS ENUM, and ALTER TABLE as far as it adds columns, keys and conditions
     count; every other statement is passed over. The dialect is the first that can read all of these.
+
+    composite_pkeys : whether a table may have a primary key of several columns; it counts as having none.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def parse_sql(text: str) -> tuple[SqlTable, ...]:
         try:
             statements = list(parse_statements(text, dialect))
             stage = 1
-            return _Reader(statements).tables()
+            return _Reader(statements, composite_pkeys=composite_pkeys).tables()
         except SqlProblem as problem:
             problems.append((stage, problem.line, str(problem)))
         except RecursionError:
@@ -108,7 +112,8 @@ class _Draft:
 class _Reader:
     """Collects the tables of parsed statements."""
 
-    def __init__(self, statements: list[tuple[int, exp.Expr]]) -> None:
+    def __init__(self, statements: list[tuple[int, exp.Expr]], *, composite_pkeys: bool) -> None:
+        self.composite_pkeys = composite_pkeys
         self.drafts: dict[str, _Draft] = {}
         self.enums: dict[str, tuple[str, ...]] = {}
         for _, statement in statements:
@@ -130,7 +135,7 @@ class _Reader:
     def _create(self, line: int, statement: exp.Create) -> None:
         assert isinstance(statement.this, exp.Schema)
         name = statement.this.this.name
-        if not re.fullmatch(r"\w[\w .$-]{0,99}", name):
+        if not re.fullmatch(TABLE_NAME, name):
             raise SqlProblem(line, f"a table cannot be named '{name}', since files are named after it")
         if name.lower() in self.drafts:
             raise SqlProblem(line, f"table '{name}' is declared twice; leave one declaration")
@@ -164,7 +169,12 @@ class _Reader:
                 for inner in part.expressions:
                     self._declare(draft, line, inner)
             case exp.PrimaryKey():
-                _set_pkey(draft, line, [_name(e) for e in part.expressions])
+                names = [_name(e) for e in part.expressions]
+                if len(names) > 1 and self.composite_pkeys:
+                    for name in names:
+                        _not_null(draft, _column(draft, line, name))
+                else:
+                    _set_pkey(draft, line, names)
             case exp.ForeignKey():
                 _add_fkey(draft, line, [_name(e) for e in part.expressions], part.args.get("reference"))
             case exp.UniqueColumnConstraint():

@@ -17,21 +17,22 @@ from relscale.platform.errors import ConfigError
 
 
 @functools.lru_cache(maxsize=8)  # a corpus asks for the same text once for each database
-def read_declaration(text: str, *, self_references: bool = False) -> tuple[SqlTable, ...]:
+def read_declaration(text: str, *, as_shape: bool = False) -> tuple[SqlTable, ...]:
     """The tables that SQL text declares, checked against each other.
 
-    self_references : whether a foreign key may lead to its own table.
+    as_shape : whether foreign keys may lead to their own table, and tables with a primary key of several
+        columns count as having none.
 
     Raises
     ------
     ConfigError : the text cannot be read (see `parse_sql`), a foreign key refers to what is not there, a
         table refers to itself and may not, or foreign keys form a cycle.
     """
-    tables = parse_sql(text)
+    tables = parse_sql(text, composite_pkeys=as_shape)
     by_name = {table.name.lower(): table for table in tables}
     for table in tables:
         for key in table.fkeys:
-            _check_key(table, key, by_name, self_references)
+            _check_key(table, key, by_name, as_shape)
     _check_cycles(tables, by_name)
     return tables
 
@@ -127,7 +128,7 @@ def new_name(wish: str, taken: list[str]) -> str:
     return next(name for name in candidates if name not in lower)
 
 
-def _check_key(table: SqlTable, key: SqlKey, by_name: dict[str, SqlTable], self_references: bool) -> None:
+def _check_key(table: SqlTable, key: SqlKey, by_name: dict[str, SqlTable], as_shape: bool) -> None:
     where = f"the SQL schema, line {key.line}: column '{table.name}.{key.column}' refers to"
     parent = by_name.get(key.parent.lower())
     if parent is None:
@@ -139,7 +140,7 @@ def _check_key(table: SqlTable, key: SqlKey, by_name: dict[str, SqlTable], self_
             f"{where} '{parent.name}.{key.parent_column}', which is not declared; '{parent.name}' has: "
             f"{', '.join(names)}."
         )
-    if parent is table and not self_references:
+    if parent is table and not as_shape:
         raise ConfigError(
             f"{where} its own table; self-references are not supported, so leave out that foreign key."
         )

@@ -90,8 +90,15 @@ def with_recipe(config: Config, path: Path) -> Config:
     if path.suffix.lower() == ".sql":
         text = recipe_of_sql(read_sql_file(path), path.stem).model_dump_json()
     else:
-        text = path.read_text() if path.is_file() else recipe_of(path).model_dump_json()
+        text = _read_text(path) if path.is_file() else recipe_of(path).model_dump_json()
     return parse_config(type(config), {**config.model_dump(), "recipe": text}, source=f"'{path}'")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"the recipe '{path}' is not UTF-8 text; give a JSON file.") from None
 
 
 def _known(folder: Path, name: str, spec: "TableSpec", cut: np.datetime64) -> pa.Table:
@@ -194,14 +201,16 @@ def _correlations(data: pa.Table, names: list[str]) -> list[list[float]]:
 
 
 def _missing(values: pa.ChunkedArray) -> float:
-    return _rounded(_share(values.null_count, len(values)), 2)
+    return _share(values.null_count, len(values), 2)
 
 
-def _share(count: int, total: int) -> float:
-    """count / total, but 0 or 1 where fewer than `LEAST_ROWS` rows are the exception."""
+def _share(count: int, total: int, digits: int = DIGITS) -> float:
+    """count / total, but 0 or 1 where fewer than `LEAST_ROWS` rows are the exception, and only there."""
     if count < LEAST_ROWS:
         return 0.0
-    return 1.0 if total - count < LEAST_ROWS else _rounded(count / total, DIGITS)
+    if total - count < LEAST_ROWS:
+        return 1.0
+    return min(_rounded(count / total, digits), 1 - 10.0**-digits)
 
 
 def _rounded(value: float, digits: int) -> float:

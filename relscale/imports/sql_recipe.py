@@ -29,7 +29,7 @@ def recipe_of_sql(text: str, name: str) -> Recipe:
     ConfigError : the text cannot be read or declares no such schema (see `read_declaration`), keys form a
         cycle, a table has more than 5, or none has both keys and a time.
     """
-    tables = read_declaration(text, self_references=True)
+    tables = read_declaration(text, as_shape=True)
     written = {table.name.lower(): table.name for table in tables}
     referenced = {
         written[key.parent.lower()] for table in tables for key in table.fkeys

@@ -12,7 +12,7 @@ from relbench.manifest import DatasetManifest, TableSpec
 from scipy.stats import spearmanr
 
 from relscale.generation.admission import admit
-from relscale.generation.events.config import WHOLE
+from relscale.generation.events.config import WHOLE, EventsConfig
 from relscale.generation.events.database import generate_events
 from relscale.generation.events.recipe import correlated, parse_recipe
 from relscale.generation.priors import PRIORS
@@ -219,12 +219,62 @@ def changed(**changes):
         (changed(tables=[*TWO["tables"], TWO["tables"][0]]), "named twice"),
         (changed(tables=[{**TWO["tables"][1], "keys": [{"name": "x", "parent": "c"}]}]), "unknown table 'c'"),
         (changed(unknown=1), "unknown"),
+        (changed(tables=[{**TWO["tables"][0], "name": "../a"}, TWO["tables"][1]]), "cannot be named"),
+        (changed(tables=[TWO["tables"][0], {**TWO["tables"][1], "pkey": "t"}]), "two columns named 't'"),
     ],
 )
 def test_a_bad_recipe_is_one_sentence(text, reason):
     with pytest.raises(ConfigError, match=reason) as caught:
         parse_recipe(text)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_stated_of_a_table_of_events_holds():
+    number = {"kind": "number", "missing_share": 0}
+    events = {
+        **TWO["tables"][1],
+        "rows": 2000,
+        "whole_days": True,
+        "spread": 1.0,
+        "keys": [{"name": "a_id", "parent": "a"}, {"name": "before", "parent": "b", "null_share": 0.5}],
+        "columns": [
+            {"name": "x", **number},
+            {"name": "y", **number, "quantiles": [0, 1, 2], "decimals": 1},
+            {"name": "z", "kind": "label", "missing_share": 0, "labels": {"u": 0.7, "v": 0.3}},
+            {"name": "w", "kind": "number", "missing_share": 1},
+        ],
+        "correlations": [[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]],
+    }
+    lines = {"name": "c", "rows": 6000, "keys": [{"name": "b_id", "parent": "b"}]}
+    for config in (WHOLE, EventsConfig()):
+        made = config.replace(recipe=changed(tables=[TWO["tables"][0], events, lines]))
+        for seed in range(4):
+            b, c = (generate_events(seed, made).tables[name].data for name in ("b", "c"))
+            days = b["t"].to_numpy()
+            assert (days == days.astype("datetime64[D]")).all()
+            before, rows = b["before"].to_numpy(zero_copy_only=False), np.arange(b.num_rows)
+            assert np.isnan(before).mean() == pytest.approx(0.5, abs=0.05)
+            assert (before[~np.isnan(before)] < rows[~np.isnan(before)]).all()
+            assert spearmanr(b["x"].to_numpy(), b["y"].to_numpy())[0] == pytest.approx(0.6, abs=0.1)
+            np.testing.assert_array_equal(b["y"].to_numpy(), np.round(b["y"].to_numpy(), 1))
+            assert pc.mean(pc.equal(b["z"], "u")).as_py() == pytest.approx(0.7, abs=0.01)
+            assert b["w"].null_count == b.num_rows
+            counts = np.bincount(c["b_id"].to_numpy(), minlength=b.num_rows)
+            excess = counts.var() / counts.mean() ** 2 - 1 / counts.mean()
+            assert np.sqrt(np.log1p(excess)) == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_share_of_exceptions_is_not_rounded_away(tmp_path):
+    passed = [float(i) if i < 40 else float("nan") for i in range(10_000)]
+    folder = write_folder(tmp_path / "tests", [i % 40 for i in range(10_000)], passed)
+    (column,) = next(t for t in recipe_of(folder).tables if t.name == "exams").columns
+    assert column.missing_share == 0.99
+
+
+def test_what_is_no_text_is_one_sentence(tmp_path):
+    (tmp_path / "r.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        with_recipe(WHOLE, tmp_path / "r.json")
 
 
 def test_who_takes_none_says_so(tmp_path):

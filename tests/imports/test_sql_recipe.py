@@ -121,3 +121,39 @@ def test_a_table_may_belong_to_two_tables_of_events(tmp_path, config):
     config = with_recipe(config.replace(rows_activity=(50, 80), rows_entity=(20, 40)), path)
     for seed in range(30):
         assert admit(generate_events(seed, config)) is None
+
+
+@pytest.mark.parametrize("config", [WHOLE, EventsConfig()])
+def test_answers_pairs_and_quoted_names(tmp_path, config):
+    path = tmp_path / "forum.sql"
+    path.write_text(
+        '''CREATE TABLE "user" (id INT PRIMARY KEY);
+        CREATE TABLE post (id INT PRIMARY KEY, user_id INT NOT NULL REFERENCES "user" (id),
+          at TIMESTAMP NOT NULL,
+          "size 5""" INT, "km/h" INT, stars NUMERIC(2, 1) NOT NULL CHECK (stars > 0));
+        CREATE TABLE comment (id INT PRIMARY KEY, post_id INT NOT NULL REFERENCES post (id),
+          parent_id INT REFERENCES comment (id), first_id INT NOT NULL REFERENCES comment (id), votes INT,
+          shipped DATE NOT NULL);
+        CREATE TABLE likes (user_id INT REFERENCES "user" (id), post_id INT REFERENCES post (id),
+          at TIMESTAMP, PRIMARY KEY (user_id, post_id));'''
+    )
+    tasks, constant = 0, 0
+    config = with_recipe(config.replace(rows_activity=(300, 500), rows_entity=(50, 80)), path)
+    for seed in range(10):
+        database = generate_events(seed, config)
+        assert admit(database) is None
+        comment = database.tables["comment"].data
+        for name in ("parent_id", "first_id"):
+            parents = comment[name].to_numpy(zero_copy_only=False)
+            known = ~np.isnan(parents)
+            assert (parents[known] < np.flatnonzero(known)).all()
+        assert known.sum() == len(known) - 1, "where it may not be empty there is one root"
+        days = comment["shipped"].to_numpy()
+        assert np.mean(days == days.astype("datetime64[D]")) > 0.9
+        assert database.tables["likes"].pkey == "row_idx"
+        stars = database.tables["post"].data["stars"].to_numpy()
+        constant += np.mean(stars == np.median(stars)) > 0.5
+        tasks += len(database.tasks)
+        names = " ".join(task.manifest.name + task.manifest.sql for task in database.tasks)
+        assert "km/h" not in names and "size" not in names
+    assert tasks and constant <= 1

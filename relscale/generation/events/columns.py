@@ -9,7 +9,7 @@ import numpy as np
 from relscale.generation.draws import draw_count, draw_option
 from relscale.generation.events.clock import phases
 from relscale.generation.events.histories import Moments, earlier
-from relscale.generation.events.laws import classes_of, numbers_of
+from relscale.generation.events.laws import NUMBERS, classes_of, numbers_of
 from relscale.generation.events.links import alone_where_empty, repeat_partners
 from relscale.generation.events.mechanisms import apply, normal_scores, standardised, weights
 from relscale.generation.events.plan import ColumnPlan, TablePlan
@@ -137,7 +137,7 @@ def _with_correlations(plan: TablePlan, cells: list[Cells]) -> list[Cells]:
     """The columns with the rank correlations that a recipe states for its numbers."""
     if not plan.correlations:
         return cells
-    places = [i for i, made in enumerate(cells) if made.plan.law.kind == "normal"]
+    places = [i for i, made in enumerate(cells) if made.plan.law.kind in NUMBERS]
     turned = correlated(np.stack([cells[i].hidden[0] for i in places]), plan.correlations)
     result = list(cells)
     for i, numbers in zip(places, turned, strict=True):
@@ -263,7 +263,7 @@ def _missing(
         score -= 2 * TIED * around.late
     count = int(share * len(own))
     missing = np.zeros(len(own), bool)
-    missing[np.argpartition(-score, count)[:count]] = True
+    missing[np.argpartition(-score, min(count, len(own) - 1))[:count]] = True
     return missing
 
 
@@ -274,7 +274,7 @@ def _history(column: ColumnPlan, sources: Sequence[_Events], rng: np.random.Gene
     """
     own = sources[0]
     source = own if rng.random() < OWN_EVENTS else draw_option(sources, rng=rng)
-    options = [made for made in source.cells if made.plan.law.kind in _SUMMED and not made.plan.history]
+    options = [made for made in source.cells if made.plan.law.kind in NUMBERS and not made.plan.history]
     numbers, known = np.zeros(len(source.moments.born)), np.ones(len(source.moments.born), bool)
     if column.history != "count":
         if not options:
@@ -286,6 +286,3 @@ def _history(column: ColumnPlan, sources: Sequence[_Events], rng: np.random.Gene
     return Cells(
         plan=column, hidden=value[None], code=standardised(value), missing=empty if empty.any() else None
     )
-
-
-_SUMMED = ("normal", "lognormal", "pareto", "zero_inflated", "count", "percentage")

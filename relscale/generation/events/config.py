@@ -174,7 +174,7 @@ class ForecastPrior(Config):
     minority: Annotated[float, Field(gt=0, lt=0.5)] = 0.03
     """Least share of the rarer answer in the train and in the val labels."""
     max_labels: Count = 4000
-    """Labels of a task; of more, the earliest train windows are left out."""
+    """Labels of a task that windows are made long enough for; no longer than val and test allow."""
 
 
 class StylePrior(Config):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
+from relscale.generation.autocomplete import is_plain
 from relscale.generation.database import Database, Table, TaskTables
 from relscale.generation.draws import draw_count, draw_option
 from relscale.generation.events.config import Aggregate, ForecastPrior
@@ -96,6 +97,7 @@ def sample_tasks(
         for name, plan in plans.items()
         for j, key in enumerate(plan.keys)
         if plan.kind in ("event", "detail") and key.role in ("actor", "partner")
+        if is_plain(name, plan.time_col, plan.pkey, key.name, *_entity(database, name, key.name))
     ]
     tasks: dict[str, TaskTables] = {}
     wanted = draw_count(prior.num_tasks, rng=rng) if choices else 0
@@ -115,6 +117,12 @@ def sample_tasks(
     return tuple(tasks.values())
 
 
+def _entity(database: Database, events: str, key: str) -> tuple[str, str | None]:
+    """The table that a key leads to, and its primary key."""
+    entity = database.tables[events].fkeys[key]
+    return entity, database.tables[entity].pkey
+
+
 def _sample_question(
     choice: tuple[str, int],
     plans: Mapping[str, TablePlan],
@@ -125,8 +133,10 @@ def _sample_question(
     events, plan = database.tables[choice[0]], plans[choice[0]]
     key = plan.keys[choice[1]].name
     aggregate = draw_option(prior.aggregates, rng=rng)
-    numbers = [c for c in events.features() if _is_number(events.data[c].type)]
+    numbers = [c for c in events.features() if _is_number(events.data[c].type) and is_plain(c)]
     if aggregate in OF_COLUMN and not numbers:
+        if "count" not in prior.aggregates:
+            return None
         aggregate = "count"
     column = draw_option(numbers, rng=rng) if aggregate in OF_COLUMN else None
     n_active = pc.count_distinct(events.data[key]).as_py()
@@ -135,7 +145,9 @@ def _sample_question(
         prior.train_windows[0], min(prior.train_windows[1], prior.max_labels // max(1, n_active))
     )
     window = train_days // draw_count((prior.train_windows[0], most_windows), rng=rng)
-    window = min(window, (database.test_timestamp - database.val_timestamp).days)
+    # The labels of val must be known by the test timestamp, those of test by the last row.
+    after_test = (_span(database)[1] - _micro(database.test_timestamp)) // DAY
+    window = min(window, (database.test_timestamp - database.val_timestamp).days, after_test)
     if window < 1:
         return None
     condition = _sample_condition(events, column, rng) if rng.random() < prior.filter_prob else None
@@ -156,7 +168,9 @@ def _sample_condition(
 ) -> tuple[str, str | float | bool] | None:
     """A condition on one of the first rows' values, which no label may know of."""
     candidates = [
-        c for c in events.features() if c != column and not pa.types.is_temporal(events.data[c].type)
+        c
+        for c in events.features()
+        if c != column and not pa.types.is_temporal(events.data[c].type) and is_plain(c)
     ]
     if not candidates:
         return None

@@ -1,7 +1,7 @@
 """Laws of a column's values: hidden numbers of unit variance, shown as what a database would hold."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,10 @@ TAIL = 1e-4
 DAY = 86_400_000_000
 """Microseconds."""
 MOST_COUNTED = 2000
+MOST_DAYS = 36_525
+"""Of a date before its row: a century."""
+NUMBERS: tuple[LawName, ...] = ("normal", "lognormal", "pareto", "zero_inflated", "count", "percentage")
+"""Laws of numbers that can be added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class Law:
     shares : probabilities of the classes of boolean (of true), ordinal, category and text.
     labels : texts of the classes; of an ordinal without labels 1, 2, ...; of a text several of each class.
     quantiles : at equal steps from 0 to 1, of a law that a recipe states; else empty.
+    exact : whether the shares of category are those of the rows, as a recipe states them, and not only of the
+        law that they are drawn from.
     """
 
     kind: LawName
@@ -42,6 +48,7 @@ class Law:
     shares: tuple[float, ...] = ()
     labels: tuple[tuple[str, ...], ...] = ()
     quantiles: tuple[float, ...] = ()
+    exact: bool = False
 
     @property
     def planes(self) -> int:
@@ -69,16 +76,17 @@ def show(
         case "boolean":
             return pa.array(hidden[0] > ndtri(1 - law.shares[0]), mask=missing)
         case "category" | "text":
-            return _labelled(sectors(hidden, law.shares), law, missing, rng)
+            return _labelled(sectors(hidden, law.shares, exact=law.exact), law, missing, rng)
         case "ordinal":
             classes = np.searchsorted(_cuts(law.shares), hidden[0])
             if law.labels:
                 return _labelled(classes, law, missing, rng)
             return pa.array(classes + 1, mask=missing)
         case "moment":
-            days = (
-                numbers_of(hidden[0], law) if law.quantiles else np.exp(law.location + law.scale * hidden[0])
-            )
+            if law.quantiles:
+                days = numbers_of(hidden[0], law)
+            else:
+                days = np.minimum(numbers_of(hidden[0], replace(law, kind="lognormal")), MOST_DAYS)
             moments = ((born - days * DAY) // DAY * DAY).astype("datetime64[us]")
             return pa.array(moments, mask=missing)
         case "identifier":
@@ -116,19 +124,22 @@ def numbers_of(hidden: np.ndarray, law: Law) -> np.ndarray:
     return x.astype(np.int64) if law.decimals == 0 else x
 
 
-def sectors(hidden: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+def sectors(hidden: np.ndarray, shares: tuple[float, ...], *, exact: bool) -> np.ndarray:
     """Classes without an order: sectors of a circle around the hidden pair; int64 [rows].
 
-    The angle of a pair of independent normal numbers is uniform, so class k has about share k of the rows.
+    The angle of a pair of independent normal numbers is uniform, so class k has about share k of the rows;
+    if `exact`, the angles' ranks are cut in their place, and it has that share whatever their law.
     """
     turn = np.arctan2(hidden[1], hidden[0]) / (2 * np.pi) + 0.5
+    if exact:
+        turn = (np.argsort(np.argsort(turn, kind="stable")) + 0.5) / len(turn)
     return np.minimum(np.searchsorted(np.cumsum(shares), turn), len(shares) - 1)
 
 
 def classes_of(hidden: np.ndarray, law: Law) -> np.ndarray | None:
     """Class numbers of a category, text, ordinal or boolean column, or None for a number."""
     if law.kind in ("category", "text"):
-        return sectors(hidden, law.shares)
+        return sectors(hidden, law.shares, exact=law.exact)
     if law.kind == "ordinal":
         return np.searchsorted(_cuts(law.shares), hidden[0])
     return None

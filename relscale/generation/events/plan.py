@@ -24,12 +24,16 @@ LOOKUP_ROWS = (4, 40)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPlan:
-    """A foreign key to table number `parent`; null_share of its cells are empty."""
+    """A foreign key to table number `parent`; null_share of its cells are empty.
+
+    root_share : of a key to its own table, where a recipe states it; None for what the prior draws.
+    """
 
     name: str = ""
     parent: int
     role: Role
     null_share: float = 0.0
+    root_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +164,9 @@ def _table(
         keys=tuple(keys),
         n_columns=min(n_columns, 4) if draft.kind == "lookup" else n_columns,
         time_col="time" if shows_time else None,
-        whole_days=bool(rng.random() < config.time.whole_days_prob),
+        # Without events in time only pairs come at midnights.
+        whole_days=bool(rng.random() < config.time.whole_days_prob)
+        and (config.time.enabled or draft.kind == "link"),
     )
 
 

@@ -8,6 +8,7 @@ functions.
 
 import graphlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from relscale.generation.config import Count, Finite, NotNegative, Positive, Sha
 from relscale.generation.domains import make_phrases
 from relscale.generation.draws import draw_option
 from relscale.generation.events.config import EventsConfig, LawName
-from relscale.generation.events.laws import TAIL, Law
+from relscale.generation.events.laws import NUMBERS, TAIL, Law
 from relscale.generation.events.meaning import entry_named, law_of, plain_entry
 from relscale.generation.events.plan import (
     MAX_KEYS,
@@ -33,15 +34,18 @@ from relscale.generation.events.plan import (
     draw_rows,
 )
 from relscale.generation.events.style import Style
+from relscale.generation.sql import TABLE_NAME
 from relscale.platform.config import Config
 from relscale.platform.errors import ConfigError
 
 QUANTILES = 33
 """Of a law that is drawn between declared ends."""
+FEW_DIGITS = 1e4
+"""Columns whose type holds no such number are drawn between its ends."""
 INVENTED_CLASSES = 6
 """Classes of invented words that stand for a text column, of which a recipe holds nothing."""
 LAWS_OF_KIND: Mapping[str, Sequence[LawName]] = {
-    "number": ("normal", "lognormal", "pareto", "zero_inflated", "count", "percentage"),
+    "number": NUMBERS,
     "boolean": ("boolean",),
     "moment": ("moment",),
 }
@@ -54,7 +58,8 @@ class KeyRecipe(Config):
     name: str
     parent: str
     null_share: Share | None = None
-    """Of its cells; null is drawn."""
+    """Of its cells; null is drawn. Of a key to its own table, the share of its roots; that whose event a row
+    is has no empty cells."""
 
 
 class ColumnRecipe(Config):
@@ -116,6 +121,17 @@ class TableRecipe(Config):
     """Rank correlations of its number columns, in their order; empty for none."""
 
     @model_validator(mode="after")
+    def _names_are_usable(self) -> "TableRecipe":
+        if not re.fullmatch(TABLE_NAME, self.name):
+            raise ValueError(f"a table cannot be named '{self.name}', since files are named after it")
+        names = [self.pkey, *(key.name for key in self.keys), *(column.name for column in self.columns)]
+        names += [self.time_col] if self.time_col else []
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"table '{self.name}' has two columns named '{twice[0]}'; rename one")
+        return self
+
+    @model_validator(mode="after")
     def _square(self) -> "TableRecipe":
         n_numbers = sum(column.kind == "number" for column in self.columns)
         sizes = {len(row) for row in self.correlations} | {len(self.correlations)}
@@ -142,13 +158,15 @@ class Recipe(Config):
                 if key.parent not in names:
                     raise ValueError(f"table '{table.name}' refers to the unknown table '{key.parent}'")
             if len(table.keys) > MAX_KEYS:
-                raise ValueError(f"table '{table.name}' has more than {MAX_KEYS} keys")
+                raise ValueError(f"table '{table.name}' has more than {MAX_KEYS} keys; leave some out")
         try:
             self.order()
         except graphlib.CycleError as error:
             raise ValueError(f"the keys of {', '.join(dict.fromkeys(error.args[1]))} form a cycle") from None
         if not any(table.time_col and table.keys for table in self.tables):
-            raise ValueError("no table has both keys and a time, so nothing happens in this database")
+            raise ValueError(
+                "no table has both keys and a time, so nothing happens in this database; give one a time"
+            )
         return self
 
     def order(self) -> list[int]:
@@ -167,7 +185,7 @@ def parse_recipe(text: str) -> Recipe:
         return Recipe.model_validate(json.loads(text))
     except json.JSONDecodeError as error:
         raise ConfigError(
-            f"the recipe is not JSON ({error}); give a RelBench folder, whose recipe is made."
+            f"the recipe is not JSON ({error}); give a RelBench folder, or a SQL schema named *.sql."
         ) from error
     except ValidationError as error:
         reason = error.errors()[0]
@@ -241,12 +259,14 @@ def _key(
         role = "spine" if kind == "detail" else "actor"
     if key.parent == table.name:
         role = "self"
-    null_share = key.null_share
-    if null_share is None:
-        null_share = draw_null_share(config, style, rng=rng)
-    if role in ("spine", "actor"):
-        null_share = 0.0
-    return KeyPlan(name=key.name, parent=place[key.parent], role=role, null_share=null_share)
+    drawn = draw_null_share(config, style, rng=rng) if key.null_share is None else key.null_share
+    return KeyPlan(
+        name=key.name,
+        parent=place[key.parent],
+        role=role,
+        null_share=0.0 if role in ("spine", "actor", "self") else drawn,
+        root_share=key.null_share,
+    )
 
 
 def _column(column: ColumnRecipe, config: EventsConfig, style: Style, rng: np.random.Generator) -> ColumnPlan:
@@ -267,7 +287,8 @@ def _stated_law(column: ColumnRecipe) -> Law:
     shares = np.array(list(column.labels.values()), float)
     match column.kind:
         case "number":
-            return Law(kind="normal", quantiles=column.quantiles, decimals=0 if column.whole else None)
+            decimals = 0 if column.whole else column.decimals
+            return Law(kind="normal", quantiles=column.quantiles, decimals=decimals)
         case "moment":
             return Law(kind="moment", quantiles=column.quantiles)
         case "boolean":
@@ -276,6 +297,7 @@ def _stated_law(column: ColumnRecipe) -> Law:
         kind="category",
         labels=tuple((label,) for label in column.labels),
         shares=tuple((shares / shares.sum()).tolist()),
+        exact=True,
     )
 
 
@@ -296,11 +318,15 @@ def _drawn_law(column: ColumnRecipe, config: EventsConfig, style: Style, rng: np
         known = plain_entry(draw_option(LAWS_OF_KIND[column.kind], rng=rng), config, rng=rng)
     if column.kind != "number":
         return law_of(known, config, style, rng=rng)
-    if column.low is None and column.high is None:
+    low, high = column.low, column.high
+    if column.limit is not None and column.limit < FEW_DIGITS:  # a wide law would lie beyond it
+        low = -column.limit if low is None else low
+        high = column.limit if high is None else high
+    if low is None and high is None:
         law = law_of(known, config, style, rng=rng)
         law = replace(law, decimals=0 if column.whole else column.decimals or law.decimals or None)
     else:
-        law = _between(column.low, column.high, rng)
+        law = _between(low, high, rng)
         law = replace(law, decimals=0 if column.whole else column.decimals)
     if column.limit is None:
         return law

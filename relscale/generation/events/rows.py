@@ -91,10 +91,7 @@ def _entities(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.r
     keys = []
     for key in plan.keys:
         if key.role == "self":
-            oldest_first = np.argsort(born, kind="stable")
-            root_share = world.style.draw("root_share", config.keys.root_share, rng=rng)
-            attachment = world.style.draw("attachment", config.keys.attachment, rng=rng)
-            keys.append(grow_forest(oldest_first, float(root_share), float(attachment), rng=rng))
+            keys.append(_forest(key, born, world, rng))
         else:
             # A row without a time counts as always there, so it refers to what was there from the start.
             is_open = plan.time_col is None and world.tables[key.parent].time_col is not None
@@ -114,6 +111,16 @@ def _entities(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.r
         rate=np.exp(rate_spread * _part_of(state, rng)),
         keys=tuple(keys),
     )
+
+
+def _forest(key: KeyPlan, born: np.ndarray, world: World, rng: np.random.Generator) -> np.ndarray:
+    """A key of each row to an earlier one of the same table."""
+    prior, style = world.config.keys, world.style
+    root_share = float(style.draw("root_share", prior.root_share, rng=rng))
+    attachment = float(style.draw("attachment", prior.attachment, rng=rng))
+    if key.root_share is not None:
+        root_share = key.root_share
+    return grow_forest(np.argsort(born, kind="stable"), root_share, attachment, rng=rng)
 
 
 def _lives(plan: TablePlan, world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -231,6 +238,8 @@ def _events(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.ran
         who = rng.choice(len(actor), plan.n_rows, p=actor.rate / actor.rate.sum())
         span = world.period.end - world.period.first
         when = world.period.first + (np.arange(plan.n_rows) * (span / plan.n_rows)).astype(np.int64)
+        if plan.whole_days:
+            when = when // DAY * DAY
     return _with_partners(plan, [who], when, actor.community[who], rows, world, rng)
 
 
@@ -287,6 +296,10 @@ def _details(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.ra
     """Several rows for each event, at its time or a little later."""
     spine = rows[plan.keys[0].parent]
     many = rng.gamma(2.0, 0.5, len(spine))
+    spread = world.tables[plan.keys[0].parent].spread
+    if spread is not None:  # a gamma law with the variance of a lognormal one of that spread
+        shape = 1 / max(np.expm1(spread**2), 1e-6)
+        many = rng.gamma(shape, 1 / shape, len(spine))
     of = np.repeat(np.arange(len(spine)), rng.poisson(many / many.mean() * plan.n_rows / len(spine)))
     if not len(of):
         of = np.arange(min(len(spine), plan.n_rows))
@@ -296,8 +309,10 @@ def _details(plan: TablePlan, rows: Mapping[int, Rows], world: World, rng: np.ra
         when = np.minimum(
             when + (rng.exponential(1.0, len(of)) * mean * DAY).astype(np.int64), world.period.end - 1
         )
-        if plan.whole_days:  # not before the event itself
-            when = np.maximum(when // DAY * DAY, spine.born[of])
+    if plan.whole_days:  # not before the event itself, so after its last midnight at its own moment
+        midnight, last = when // DAY * DAY, (world.period.end - 1) // DAY * DAY
+        after = np.minimum(-(-when // DAY) * DAY, last)
+        when = np.maximum(np.where(midnight < spine.born[of], after, midnight), spine.born[of])
     order = np.argsort(when, kind="stable")
     return _with_partners(plan, [of[order]], when[order], spine.community[of[order]], rows, world, rng)
 
@@ -330,10 +345,13 @@ def _with_partners(
     rng: np.random.Generator,
 ) -> Rows:
     """Draw the further keys of rows whose first key and time are known."""
-    oldest = max(int(rows[key.parent].born.min()) for key in plan.keys)
+    oldest = max(int(rows[key.parent].born.min()) for key in plan.keys if key.role != "self")
     when = np.maximum(when, oldest)  # of each parent one is there
     prior = world.config.keys
     for key in plan.keys[1:]:
+        if key.role == "self":
+            keys.append(_forest(key, when, world, rng))
+            continue
         chosen = _pick(key, rows[key.parent], community, when, world, rng, is_first=False)
         if prior.enabled and plan.kind == "event":
             loyalty = float(world.style.draw("loyalty", prior.loyalty, rng=rng))
@@ -376,14 +394,16 @@ def _event_state(
     drift = float(style.draw("drift_share", prior.drift_share, rng=rng))
     persistence = float(style.draw("persistence", prior.persistence, rng=rng))
     parts = []
-    for j, (key, of) in enumerate(zip(plan.keys, keys, strict=True)):
+    of_others = [j for j, key in enumerate(plan.keys) if key.role != "self"]
+    for j in of_others:
+        key, of = plan.keys[j], keys[j]
         part = _seen(rows[key.parent].state, of, rng)
         if j == plan.main and key.role != "spine":
             part = np.sqrt(1 - drift) * part + np.sqrt(drift) * wandering(
                 alone_where_empty(of), persistence, dimensions, rng=rng
             )
         parts.append(part)
-    shares = rng.dirichlet([MAIN_WEIGHT if j == plan.main else 1.0 for j in range(len(parts))])
+    shares = rng.dirichlet([MAIN_WEIGHT if j == plan.main else 1.0 for j in of_others])
     together = sum(np.sqrt(share) * part for share, part in zip(shares, parts, strict=True))
     if len(parts) > 1:
         pair = float(style.draw("interaction_share", prior.interaction_share, rng=rng))

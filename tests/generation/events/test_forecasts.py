@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relscale.generation.admission import admit
-from relscale.generation.events.config import WHOLE, ForecastPrior
+from relscale.generation.events.config import EVENTS_PRESETS, WHOLE, ForecastPrior
 from relscale.generation.events.database import generate_events
 from relscale.generation.events.forecasts import told_by_past
 from relscale.generation.labels import label_tables, relbench_task
@@ -54,6 +54,20 @@ def test_a_task_of_noise_is_refused(share, kept, rng):
         train, later = ((moments[w], entities[w], labels[w]) for w in (~val, val))
         fair += told_by_past(train, later)
     assert kept[0] <= fair / 100 <= kept[1]
+
+
+@pytest.mark.parametrize("preset", ["events-2", "events-1"])
+def test_databases_of_many_entities_have_tasks_too(preset):
+    many = EVENTS_PRESETS[preset].replace(num_tables=(3, 5), rows_entity=(700, 1000))
+    counts = [len(generate_events(seed, many).tasks) for seed in range(15)]
+    assert np.mean(counts) > 1
+
+
+def test_no_question_is_asked_that_is_not_allowed():
+    means = ForecastPrior(num_tasks=(4, 4), aggregates=("mean",))
+    for seed in range(6):
+        tasks = generate_events(seed, MANY.replace(num_columns=(1, 2), forecasts=means)).tasks
+        assert all(task.manifest.target_col.startswith("mean_") for task in tasks)
 
 
 def test_none_where_they_are_switched_off():

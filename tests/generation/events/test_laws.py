@@ -52,7 +52,7 @@ def test_zeros_and_ends(hidden):
 
 def test_classes_have_their_shares(hidden):
     shares = (0.5, 0.3, 0.15, 0.05)
-    found = np.bincount(sectors(hidden, shares), minlength=4) / N
+    found = np.bincount(sectors(hidden, shares, exact=False), minlength=4) / N
     assert np.abs(found - shares).max() < 0.02
     ordinal = cells(hidden, Law(kind="ordinal", shares=shares)).to_numpy()
     assert np.abs(np.bincount(ordinal)[1:] / N - shares).max() < 0.02
@@ -69,6 +69,20 @@ def test_moments_are_midnights_before_the_row(hidden):
     moments = cells(hidden, Law(kind="moment", location=2, scale=1)).to_numpy()
     assert (moments == moments.astype("datetime64[D]")).all()
     assert (moments <= np.datetime64(20_000, "D")).all()
+
+
+def test_moments_are_at_most_a_century_before_the_row(hidden):
+    moments = cells(hidden, Law(kind="moment", location=9, scale=3)).to_numpy()
+    assert moments.min() == np.datetime64(20_000 - 36_525, "D")
+
+
+def test_stated_shares_hold_whatever_the_law_of_the_cells(hidden):
+    shares, pulled = (0.5, 0.3, 0.15, 0.05), hidden + np.array([[0.7], [0.4]], np.float32)
+    drawn, stated = (
+        np.bincount(sectors(pulled, shares, exact=exact), minlength=4) / N for exact in (False, True)
+    )
+    assert np.abs(drawn - shares).max() > 0.1
+    np.testing.assert_allclose(stated, shares, atol=2 / N)
 
 
 def test_a_stated_law_keeps_its_quantiles(hidden):
