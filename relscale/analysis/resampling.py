@@ -5,9 +5,10 @@ metric of the drawn table, and costs a product instead of a sort. Rows of one en
 only the draws over entities say how far a score would carry to other entities.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from scipy.stats import t
 
 from relscale.platform.seeds import Purpose, stream
 
@@ -55,6 +56,20 @@ def interval(draws: np.ndarray) -> list[float] | None:
     """The 95 % percentile interval of the draws that have a score; None if none has."""
     draws = draws[np.isfinite(draws)]
     return np.percentile(draws, [2.5, 97.5]).tolist() if len(draws) else None
+
+
+def welch_interval(difference: float, parts: Sequence[tuple[float, float]]) -> list[float] | None:
+    """The 95 % interval of a difference whose variance is a sum of estimated ones (Welch 1947).
+
+    parts : variance and its degrees of freedom (infinite of one that is known well) of each source of chance.
+        None where they are not numbers or all 0.
+    """
+    variance = sum(part for part, _ in parts)
+    if not variance > 0:
+        return None
+    uncertain = sum(part**2 / freedom for part, freedom in parts)
+    half = t.ppf(0.975, variance**2 / uncertain if uncertain else np.inf) * np.sqrt(variance)
+    return [float(difference - half), float(difference + half)]
 
 
 def _weights(n: int, entities: np.ndarray | None, n_boot: int) -> Iterator[np.ndarray]:

@@ -2,18 +2,19 @@
 
 An arm's value on a task is the mean over its training seeds. Intervals come from a bootstrap that draws
 entities, the same ones for every arm, and, for an arm with several, its seeds; they hold both sources of
-chance. The few seeds that such studies have make the second part too small rather than too large.
+chance. The few seeds that such studies have make the second part too small rather than too large, so a
+difference of arms with several seeds each has a second interval, by Welch's degrees of freedom.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from relscale.analysis.resampling import interval, score_draws
+from relscale.analysis.resampling import interval, score_draws, welch_interval
 from relscale.platform.seeds import Purpose, stream
 
 METRICS = {"binary_classification": "roc_auc", "regression": "r2", "multiclass_classification": "accuracy"}
@@ -47,7 +48,8 @@ def transfer_table(evaluations: Sequence[Evaluation], *, n_boot: int) -> dict[st
     -------
     "values": dataset, task (or "mean"), metric, arm, value, low, high, seeds, seed_low, seed_high (the
     lowest and highest seed's value), baseline (the best one's value on the task), baseline_name.
-    "differences": dataset, task, metric, first, second (arms), difference (second minus first), low, high.
+    "differences": dataset, task, metric, first, second (arms), difference (second minus first), low, high,
+    welch_low, welch_high (None where an arm has one seed).
     Means are over tasks of one metric; dataset "all" is over those of every dataset, where there are several.
     """
     tasks = list(_tasks(evaluations))
@@ -64,7 +66,7 @@ def transfer_table(evaluations: Sequence[Evaluation], *, n_boot: int) -> dict[st
         about = {"dataset": dataset, "task": task, "metric": members[0][2]}
         arms = _mean_over_tasks([draws[key] for key in members])
         baseline = _baseline(members, evaluations)
-        values += [{**about, "arm": arm, **_value(*found), **baseline} for arm, found in arms.items()]
+        values += [{**about, "arm": arm, **_value(found), **baseline} for arm, found in arms.items()]
         for first, second in combinations(arms, 2):
             differences.append(
                 {**about, "first": first, "second": second, **_difference(arms[first], arms[second])}
@@ -73,8 +75,19 @@ def transfer_table(evaluations: Sequence[Evaluation], *, n_boot: int) -> dict[st
 
 
 _Key = tuple[str, str, str]
-_Arm = tuple[np.ndarray, np.ndarray]
-"""An arm on a task: value per seed, [S]; bootstrap draws of their mean, [B]."""
+
+
+class _Arm(NamedTuple):
+    """An arm on a task.
+
+    values    float64 [S]  by seed
+    draws     float64 [B]  bootstrap draws of their mean, over entities and seeds
+    entities  float64 [B]  the same over entities alone
+    """
+
+    values: np.ndarray
+    draws: np.ndarray
+    entities: np.ndarray
 
 
 def _tasks(evaluations: Sequence[Evaluation]) -> dict[_Key, None]:
@@ -103,7 +116,8 @@ def _task_draws(key: _Key, evaluations: Sequence[Evaluation], n_boot: int) -> di
         # The same seeds for all tasks of an arm: a lucky run is lucky on all of them.
         rng = stream(0, Purpose.BOOTSTRAP, 2, number)
         chosen = rng.integers(0, len(members), (len(members), n_boot))
-        arms[arm] = values, np.take_along_axis(by_seed, chosen, axis=0).mean(axis=0)
+        drawn_seeds = np.take_along_axis(by_seed, chosen, axis=0)
+        arms[arm] = _Arm(values, drawn_seeds.mean(axis=0), by_seed.mean(axis=0))
     return arms
 
 
@@ -116,23 +130,30 @@ def _mean_over_tasks(tasks: Sequence[Mapping[str, _Arm]]) -> dict[str, _Arm]:
     """Arms that all tasks have; seeds are averaged place by place."""
     shared = [arm for arm in tasks[0] if all(arm in task for task in tasks)]
     return {
-        arm: (
-            np.mean([task[arm][0] for task in tasks], axis=0),
-            np.mean([task[arm][1] for task in tasks], axis=0),
-        )
+        arm: _Arm(*(np.mean(parts, axis=0) for parts in zip(*(task[arm] for task in tasks), strict=True)))
         for arm in shared
     }
 
 
-def _value(values: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
-    low, high = interval(draws) or (None, None)
+def _value(arm: _Arm) -> dict[str, Any]:
+    values = arm.values
+    low, high = interval(arm.draws) or (None, None)
     ends = {"seed_low": float(values.min()), "seed_high": float(values.max())}
     return {"value": float(values.mean()), "low": low, "high": high, "seeds": len(values), **ends}
 
 
 def _difference(first: _Arm, second: _Arm) -> dict[str, Any]:
-    low, high = interval(second[1] - first[1]) or (None, None)
-    return {"difference": float(second[0].mean() - first[0].mean()), "low": low, "high": high}
+    low, high = interval(second.draws - first.draws) or (None, None)
+    difference = float(second.values.mean() - first.values.mean())
+    parts = [(float(np.nanvar(second.entities - first.entities)), np.inf)]
+    welch: list[float] | None = None
+    if min(len(first.values), len(second.values)) > 1:
+        for values in (first.values, second.values):
+            parts.append((float(values.var(ddof=1)) / len(values), len(values) - 1))
+        welch = welch_interval(difference, parts)
+    welch_low, welch_high = welch or (None, None)
+    ends = {"low": low, "high": high, "welch_low": welch_low, "welch_high": welch_high}
+    return {"difference": difference, **ends}
 
 
 def _baseline(members: Sequence[_Key], evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -159,18 +180,20 @@ def markdown(table: Mapping[str, Sequence[Mapping[str, Any]]], title: str, note:
         first = next(iter(by_arm.values()))
         baseline = f"{100 * first['baseline']:.1f} ({first['baseline_name'].replace('_', ' ')})"
         lines.append(f"| {dataset} | {task} | {metric} x100 | {' | '.join(cells)} | {baseline} |")
-    lines += ["", "| database | task | metric | difference | x100 | excludes 0 |", "|" + "---|" * 6]
+    lines += ["", "| database | task | metric | difference | x100 | excludes 0 | Welch |", "|" + "---|" * 7]
     for row in table["differences"]:
         apart = "" if row["low"] is None or row["low"] <= 0 <= row["high"] else "yes"
         lines.append(
             f"| {row['dataset']} | {row['task']} | {row['metric']} | {row['second']} - {row['first']} | "
-            f"{_cell(row, 'difference')} | {apart} |"
+            f"{_cell(row, 'difference')} | {apart} | {_ends(row['welch_low'], row['welch_high'], '+')} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str:
     sign = "+" if name == "difference" else ""
-    if row["low"] is None:
-        return f"{100 * row[name]:{sign}.1f}"
-    return f"{100 * row[name]:{sign}.1f} [{100 * row['low']:{sign}.1f}, {100 * row['high']:{sign}.1f}]"
+    return f"{100 * row[name]:{sign}.1f} {_ends(row['low'], row['high'], sign)}".rstrip()
+
+
+def _ends(low: float | None, high: float | None, sign: str) -> str:
+    return "" if low is None or high is None else f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"

@@ -160,7 +160,11 @@ def _sentence(model: type[Config], error: ValidationError, source: str) -> str:
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"{source}: the setting '{name}' is missing; add it."
-    return f"{source}: setting '{name}' is {first['input']!r}: {reason}." if name else f"{source}: {reason}."
+    if not name:
+        return f"{source}: {reason}."
+    if isinstance(first["input"], dict):  # a group, whose values would drown the reason
+        return f"{source}: setting '{name}': {reason}."
+    return f"{source}: setting '{name}' is {first['input']!r}: {reason}."
 
 
 def _fields_at(model: type[Config], location: list[str]) -> list[str]:

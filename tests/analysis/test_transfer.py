@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_ind
 from sklearn.metrics import r2_score, roc_auc_score
 
+from relscale.analysis.resampling import welch_interval
 from relscale.analysis.transfer import Evaluation, markdown, transfer_table
 from relscale.analysis.transfer_figures import transfer_figure
 from relscale.platform.seeds import Purpose, stream
@@ -59,8 +61,19 @@ def test_differences_are_paired_and_point_from_first_to_second(table):
     values = {r["arm"]: r for r in table["values"] if (r["dataset"], r["task"]) == ("a", "visits")}
     assert row["difference"] == pytest.approx(values["synthetic"]["value"] - values["real"]["value"])
     assert row["low"] > 0  # less noise is better
+    assert row["welch_low"] is None  # of one seed nobody knows how runs differ
     level = next(r for r in table["differences"] if r["task"] == "visits" and r["second"] == "both")
     assert level["low"] < 0 < level["high"]  # equal noise is level
+    assert level["welch_high"] - level["welch_low"] > level["high"] - level["low"]
+
+
+def test_the_interval_of_welch_is_that_of_scipy():
+    rng = stream(3, Purpose.EVALUATION)
+    first, second = rng.normal(0, 1, 3), rng.normal(1, 3, 5)
+    parts = [(values.var(ddof=1) / len(values), len(values) - 1) for values in (first, second)]
+    expected = ttest_ind(second, first, equal_var=False).confidence_interval()
+    assert welch_interval(second.mean() - first.mean(), parts) == pytest.approx(list(expected))
+    assert welch_interval(0.0, [(0.0, 2)]) is None
 
 
 def test_the_mean_is_over_the_tasks_of_one_metric(table):

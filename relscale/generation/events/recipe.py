@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from scipy.stats import beta, lognorm
 
 from relscale.generation.config import Count, Finite, NotNegative, Positive, Share
@@ -35,7 +35,7 @@ from relscale.generation.events.plan import (
 )
 from relscale.generation.events.style import Style
 from relscale.generation.sql import TABLE_NAME
-from relscale.platform.config import Config
+from relscale.platform.config import Config, parse_config
 from relscale.platform.errors import ConfigError
 
 QUANTILES = 33
@@ -96,7 +96,7 @@ class ColumnRecipe(Config):
         if self.kind == "boolean" and not set(self.labels) <= {"true"}:
             raise ValueError(f"column '{self.name}' states shares of other labels than \"true\"")
         if self.kind == "label" and not self.labels:
-            raise ValueError(f"column '{self.name}' states no label")
+            raise ValueError(f"column '{self.name}' states no label; give it some")
         shares = list(self.labels.values())
         if self.kind == "label" and None not in shares and not sum(filter(None, shares)) > 0:
             raise ValueError(f"column '{self.name}' states no share of a label above 0")
@@ -123,7 +123,9 @@ class TableRecipe(Config):
     @model_validator(mode="after")
     def _names_are_usable(self) -> "TableRecipe":
         if not re.fullmatch(TABLE_NAME, self.name):
-            raise ValueError(f"a table cannot be named '{self.name}', since files are named after it")
+            raise ValueError(
+                f"a table cannot be named '{self.name}', since files are named after it; rename it"
+            )
         names = [self.pkey, *(key.name for key in self.keys), *(column.name for column in self.columns)]
         names += [self.time_col] if self.time_col else []
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -182,17 +184,12 @@ class Recipe(Config):
 def parse_recipe(text: str) -> Recipe:
     """A recipe from JSON; ConfigError says what is wrong with it."""
     try:
-        return Recipe.model_validate(json.loads(text))
+        settings = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"the recipe is not JSON ({error}); give a RelBench folder, or a SQL schema named *.sql."
         ) from error
-    except ValidationError as error:
-        reason = error.errors()[0]
-        place = ".".join(map(str, reason["loc"]))
-        raise ConfigError(
-            f"the recipe is not valid at {place or 'its top'}: {reason['msg']}; mend it."
-        ) from error
+    return parse_config(Recipe, settings, source="the recipe")
 
 
 def plans_of(
@@ -265,7 +262,7 @@ def _key(
         parent=place[key.parent],
         role=role,
         null_share=0.0 if role in ("spine", "actor", "self") else drawn,
-        root_share=key.null_share,
+        root_share=key.null_share if role == "self" else None,
     )
 
 
