@@ -20,9 +20,10 @@ def recipe_of_sql(text: str, name: str) -> Recipe:
     Row counts, laws, shares and missing cells are open, so that each database draws its own, within the
     ranges, digits and labels that types, CHECK and ENUM state; labels that are successive integers become
     numbers, all others texts. What is NOT NULL is never empty, but for the roots of a table that refers to
-    itself. Lengths of texts and UNIQUE are not kept. A table with foreign keys is of events if it has a date
-    or timestamp, of which the first is their time, or if no key leads to it; then a time is added. A table
-    without a primary key of one column, or whose primary key is a foreign key, gets one.
+    itself. Lengths of texts and UNIQUE, of one column or several, are not kept. A table with foreign keys is
+    of events if it has a date or timestamp, of which the first is their time, or if no key leads to it; then
+    a time is added. A table without a primary key of one column, or whose primary key is a foreign key, gets
+    one.
 
     Raises
     ------
